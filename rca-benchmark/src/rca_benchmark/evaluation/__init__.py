@@ -1,0 +1,1 @@
+"""Methods on cases: run them, and score their rankings."""

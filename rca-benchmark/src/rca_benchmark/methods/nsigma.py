@@ -1,0 +1,39 @@
+"""N-sigma: the highest standard score of each indicator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rca_benchmark.errors import MethodFailed
+from rca_benchmark.methods.deviation import highest_deviation
+from rca_benchmark.methods.ranking import Ranking, rank_by_score
+from rca_benchmark.methods.registry import method
+from rca_benchmark.preprocess import split_windows
+
+if TYPE_CHECKING:
+    from rca_benchmark.case import Observation
+
+
+@method(
+    name="nsigma",
+    sources=("metrics",),
+    paper="3-sigma rule; as a baseline in Li et al., CIRCA, KDD 2022",
+    uses_inject_time=True,
+    stochastic=False,
+)
+def nsigma(observation: Observation, _rng: np.random.Generator) -> Ranking:
+    """Score = max over the anomalous window of (x - mean) / std of the normal window.
+
+    Raises:
+        MethodFailed: no indicator can be scored, or a standard deviation overflows.
+    """
+    windows = split_windows(observation)
+    normal = windows.normal.to_numpy()
+    try:
+        with np.errstate(over="raise"):
+            center, scale = np.nanmean(normal, axis=0), np.nanstd(normal, axis=0)
+    except FloatingPointError as error:
+        raise MethodFailed("values too large for a standard deviation") from error
+    return rank_by_score(highest_deviation(windows, center, scale), observation)

@@ -1,0 +1,52 @@
+"""What a method answers: indicators, most suspicious first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rca_benchmark.case import service_of
+from rca_benchmark.errors import MethodFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rca_benchmark.case import Observation
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Indicators of candidate services, most suspicious first, without repeats."""
+
+    indicators: tuple[str, ...]
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The indicators' services with repeats removed, most suspicious first."""
+        return tuple(dict.fromkeys(service_of(name) for name in self.indicators))
+
+
+def candidate_indicators(observation: Observation) -> list[str]:
+    """The indicators of candidate services, sorted by name."""
+    services = set(observation.services)
+    return sorted(name for name in observation.indicators if service_of(name) in services)
+
+
+def rank_by_score(scores: Mapping[str, float], observation: Observation) -> Ranking:
+    """Highest score first; equal scores by name, so that column order plays no part.
+
+    Args:
+        scores: by indicator; those of services that are not candidates are left out.
+        observation: names the candidates.
+
+    Raises:
+        MethodFailed: a score is not finite, or no candidate has one.
+    """
+    names = [name for name in candidate_indicators(observation) if name in scores]
+    if not names:
+        raise MethodFailed("no indicator of a candidate service can be scored")
+    if bad := [name for name in names if not np.isfinite(scores[name])]:
+        raise MethodFailed(f"the score of {bad[0]} is not finite")
+    return Ranking(tuple(sorted(names, key=lambda name: (-scores[name], name))))

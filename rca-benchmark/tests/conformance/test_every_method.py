@@ -1,0 +1,148 @@
+"""What every registered method must hold to, whatever it computes."""
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rca_benchmark.case import Case, GroundTruth, Observation
+from rca_benchmark.errors import MethodFailed
+from rca_benchmark.methods import Ranking, all_methods
+from rca_benchmark.methods.ranking import candidate_indicators
+
+pytestmark = pytest.mark.parametrize("method", all_methods(), ids=lambda method: method.name)
+
+
+def answer(method, observation, seed=0):
+    """The ranking; None where the method says that it cannot answer."""
+    try:
+        ranking = method.function(observation, np.random.default_rng(seed))
+    except MethodFailed:
+        return None
+    assert isinstance(ranking, Ranking)
+    assert ranking.indicators
+    assert len(set(ranking.indicators)) == len(ranking.indicators)
+    assert set(ranking.indicators) <= set(candidate_indicators(observation))
+    return ranking
+
+
+def test_the_same_seed_gives_the_same_ranking(method, make_observation):
+    first = answer(method, make_observation(), seed=3)
+    assert first is not None
+    assert answer(method, make_observation(), seed=3) == first
+
+
+def test_the_seed_matters_only_where_declared(method, make_observation):
+    rankings = {answer(method, make_observation(), seed) for seed in range(8)}
+    assert (len(rankings) > 1) == method.stochastic
+
+
+@pytest.mark.parametrize("shuffle", range(3))
+def test_column_order_plays_no_part(method, make_observation, shuffle):
+    observation = make_observation()
+    order = np.random.default_rng(shuffle).permutation(observation.indicators)
+    shuffled = dataclasses.replace(observation, metrics=observation.metrics[["time", *order]])
+    assert answer(method, shuffled) == answer(method, observation)
+
+
+def test_the_input_is_not_changed(method, make_observation):
+    observation = make_observation()
+    observation.metrics.loc[5, "ray-head_cpu"] = np.nan
+    before = pickle.dumps(observation)
+    answer(method, observation)
+    after = pickle.loads(before)  # noqa: S301 - made two lines above
+    for field in dataclasses.fields(Observation):
+        kept, now = getattr(after, field.name), getattr(observation, field.name)
+        if isinstance(kept, pd.DataFrame):
+            pd.testing.assert_frame_equal(now, kept)
+        else:
+            assert now == kept
+
+
+COLUMNS = {
+    "constant": {"a_x": [1.0] * 8, "b_x": [1, 2, 1, 2, 1, 2, 9, 9.0]},
+    "all constant": {"a_x": [1.0] * 8, "b_x": [2.0] * 8},
+    "null": {"a_x": [np.nan] * 8, "b_x": [1, 2, 1, 2, 1, 2, 9, 9.0]},
+    "all null": {"a_x": [np.nan] * 8},
+    "gaps": {"a_x": [1, np.nan, 2, np.nan, 1, 3, np.nan, 5.0], "b_x": [np.nan] * 6 + [1.0, 2.0]},
+    "infinite": {"a_x": [1, np.inf, 2, 1, 2, 1, -np.inf, 5.0], "b_x": [1.0, 2] * 4},
+    "all infinite": {"a_x": [np.inf] * 8},
+    "single": {"a_x": [1, 2, 1, 2, 1, 2, 9, 9.0]},
+    "equal": {name: [1, 2, 1, 2, 1, 2, 9, 9.0] for name in ("a_x", "b_x", "c_x")},
+    "huge and tiny": {"a_x": [1e200, 2e200] * 4, "b_x": [1e-200, 3e-200] * 4},
+    "appears with the fault": {"a_x": [0.0] * 6 + [5, 5], "b_x": [1.0, 2] * 4},
+}
+
+
+@pytest.mark.parametrize("name", sorted(COLUMNS))
+def test_hostile_columns_are_answered_or_refused(method, make_observation, name):
+    metrics = pd.DataFrame(COLUMNS[name])
+    answer(method, make_observation(metrics, before=6, services=("a", "b", "c")))
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 2), (1, 1), (40, 2), (2, 40)])
+def test_short_windows_are_answered_or_refused(method, make_observation, before, after):
+    answer(method, make_observation(before=before, after=after))
+
+
+def test_three_hundred_columns_are_answered(method, make_observation):
+    rng = np.random.default_rng(0)
+    names = [f"s{service}_m{metric}" for service in range(30) for metric in range(10)]
+    metrics = pd.DataFrame(rng.normal(size=(60, 300)), columns=names)
+    services = tuple(f"s{service}" for service in range(30))
+    ranking = answer(method, make_observation(metrics, before=50, services=services))
+    assert ranking is not None
+    assert len(ranking.services) == 30
+
+
+def test_a_refusal_has_a_reason(method, make_observation):
+    observation = make_observation(services=("elsewhere",))
+    with pytest.raises(MethodFailed, match="candidate"):
+        method.function(observation, np.random.default_rng(0))
+
+
+def test_without_an_inject_time_only_those_told_refuse(method, make_observation):
+    ranking = answer(method, make_observation(inject_time_ns=None))
+    assert (ranking is None) == method.uses_inject_time
+
+
+def reachable(value):
+    """The value and all that its fields, items and attributes lead to."""
+    yield value
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from reachable(getattr(value, field.name))
+    elif isinstance(value, pd.DataFrame):
+        yield from reachable(value.attrs)
+        yield from (item for item in value.to_numpy(dtype=object).ravel() if isinstance(item, str))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from reachable(key)
+            yield from reachable(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from reachable(item)
+
+
+def test_no_truth_can_be_reached(method, make_dataset):
+    from rca_benchmark.dataset import find_cases, read_case
+
+    case = read_case(find_cases(make_dataset(1))[0])
+    seen = []
+
+    class Spy(Observation):
+        def __getattribute__(self, name):
+            seen.append(name)
+            return super().__getattribute__(name)
+
+    fields = {field.name: getattr(case.observation, field.name)
+              for field in dataclasses.fields(Observation)}  # fmt: skip
+    assert answer(method, Spy(**fields)) is not None
+    assert set(seen) - {"__class__", "indicators", "__post_init__"} <= set(fields)
+    for value in reachable(case.observation):
+        assert not isinstance(value, Case | GroundTruth)
+        if isinstance(value, str):
+            assert case.name not in value
+            assert str(case.dataset) not in value

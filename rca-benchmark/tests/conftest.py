@@ -1,0 +1,236 @@
+"""Fixtures of all suites: small seeded observations, a real Prometheus, a canned server."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+
+from rca_benchmark.case import (
+    EDGE_COLUMNS,
+    LOG_COLUMNS,
+    TRACE_COLUMNS,
+    GroundTruth,
+    Injection,
+    Observation,
+    typed_table,
+)
+from rca_benchmark.dataset.native import write_case
+from rca_benchmark.export.base import Window
+
+ROOT = Path(__file__).parents[2]
+SECOND = 1_000_000_000
+START = 1_795_417_200 * SECOND  # 2026-11-23T07:00:00Z
+SERVICES = ("nginx-proxy", "ray-head", "ray-replicas-0", "ray-replicas-1")
+
+
+def build_observation(metrics=None, *, before=40, after=20, culprit="ray-head", seed=0, **changes):
+    """Gaussian noise, plus a step on all indicators of the culprit from row ``before`` on."""
+    rows = before + after
+    if metrics is None:
+        rng = np.random.default_rng(seed)
+        names = [f"{service}_{metric}" for service in SERVICES for metric in ("cpu", "latency-90")]
+        metrics = pd.DataFrame({name: rng.normal(10, 1, rows) for name in names})
+        metrics.loc[before:, [name for name in names if name.startswith(f"{culprit}_")]] += 50
+    times = pd.Series(START + SECOND * np.arange(len(metrics)), name="time")
+    fields = {
+        "metrics": pd.concat([times, metrics], axis=1),
+        "logs": typed_table([], LOG_COLUMNS),
+        "traces": typed_table([], TRACE_COLUMNS),
+        "topology": typed_table([("nginx-proxy", "ray-head", "call")], EDGE_COLUMNS),
+        "inject_time_ns": START + SECOND * before,
+        "sli": None,
+        "services": SERVICES,
+        "step_ns": SECOND,
+    }
+    return Observation(**(fields | changes))
+
+
+@pytest.fixture
+def make_observation():
+    return build_observation
+
+
+@pytest.fixture
+def truth():
+    injection = Injection(
+        active_ns=START + 40 * SECOND,
+        requested_ns=START + 39 * SECOND,
+        removed_ns=START + 50 * SECOND,
+        recovered_ns=START + 51 * SECOND,
+        parameters={"workers": 2},
+        evidence={"active": "load 2.0"},
+    )
+    return GroundTruth("ray-head", "cpu", injection, "ray-head_cpu")
+
+
+@pytest.fixture
+def make_dataset(tmp_path, truth):
+    """Write a native data set of ``count`` cases; returns its folder."""
+
+    def make(count=2, name="demo"):
+        for number in range(count):
+            write_case(
+                tmp_path / name / f"cpu-ray-head-{number}",
+                build_observation(seed=number, sli="nginx-proxy_latency-90"),
+                truth,
+                attachments={},
+                absent=(),
+                quality={},
+            )
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of real fault data, which is not part of the project."""
+    folder = Path(os.environ.get("RCA_LLM_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip("no shared fault data: set RCA_LLM_SHARED")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fault_data(shared, tmp_path_factory):
+    """The unpacked development set of real faults."""
+    archive = shared / "data" / "dev.tar.zst"
+    if not archive.is_file():
+        pytest.skip(f"no {archive.name} in the shared fault data")
+    if not (shutil.which("zstd") and shutil.which("tar")):
+        pytest.skip("tar and zstd are needed to unpack the fault data")
+    folder = tmp_path_factory.mktemp("fault-data")
+    command = ["tar", "--zstd", "-xf", str(archive), "-C", str(folder)]
+    subprocess.run(command, check=True)
+    return folder
+
+
+BASE = START // SECOND
+SAMPLES = 60
+GAP = range(20, 30)
+
+
+@pytest.fixture
+def window():
+    """One minute, 61 steps of 1 s."""
+    return Window(BASE * SECOND, (BASE + SAMPLES) * SECOND)
+
+
+@pytest.fixture
+def no_tick():
+    return lambda _label: None
+
+
+def openmetrics():
+    """Known series at 1 s: a counter, a gauge with a gap, two gauges of one service, ``up``."""
+    series = {
+        'cpu_total{service="ray-head"}': lambda second: 2 * second,
+        'cpu_total{service="nginx-proxy"}': lambda second: 0.5 * second,
+        'mem{service="ray-head"}': lambda second: None if second in GAP else 1000 + second,
+        'part{service="ray-head",process="a"}': lambda _second: 1,
+        'part{service="ray-head",process="b"}': lambda _second: 2,
+        'nothing{service="ray-head"}': lambda _second: "NaN",
+        'up{job="ray",service="ray-head"}': lambda second: 0 if 40 <= second < 45 else 1,
+        'up{job="node",instance="127.0.0.1:1"}': lambda _second: 1,
+        'bad{service="ray_head"}': lambda _second: 1,
+    }
+    for name, value in series.items():
+        for second in range(SAMPLES + 1):
+            if value(second) is not None:
+                yield f"{name} {value(second)} {BASE + second}"
+    yield "# EOF\n"
+
+
+@pytest.fixture(scope="session")
+def prometheus_url(tmp_path_factory):
+    """Address of a real Prometheus that holds the samples of ``openmetrics``."""
+    if not (shutil.which("prometheus") and shutil.which("promtool")):
+        pytest.skip("prometheus and promtool are not on PATH")
+    folder = tmp_path_factory.mktemp("prometheus")
+    (folder / "samples.txt").write_text("\n".join(openmetrics()))
+    (folder / "prometheus.yml").write_text("{}\n")
+    fill = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
+    subprocess.run(fill, cwd=folder, check=True, capture_output=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = [
+        "prometheus",
+        "--config.file=prometheus.yml",
+        "--storage.tsdb.path=data",
+        "--storage.tsdb.retention.time=100y",
+        f"--web.listen-address={address}",
+    ]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    try:
+        wait_until_ready(f"http://{address}")
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def wait_until_ready(url):
+    for _ in range(200):
+        with contextlib.suppress(requests.ConnectionError):
+            if requests.get(f"{url}/-/ready", timeout=5).ok:
+                return
+        time.sleep(0.1)
+    raise AssertionError("prometheus did not become ready")
+
+
+class CannedServer(ThreadingHTTPServer):
+    """Answers with what ``answer(path_and_query, body)`` returns; keeps what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self, answer):
+        super().__init__(("127.0.0.1", 0), CannedHandler)
+        self.answer = answer
+        self.asked = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request, client_address):
+        """A client that hangs up is part of the tests."""
+
+
+class CannedHandler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        status, body = self.server.answer(self.path)
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def log_message(self, *_args):
+        """Quiet."""
+
+
+@pytest.fixture
+def serve():
+    """Start a server for an ``answer`` function; all are stopped at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def start(answer):
+            server = stack.enter_context(CannedServer(answer))
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            return server
+
+        yield start

@@ -1,0 +1,274 @@
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from rca_benchmark.cli import main
+from rca_benchmark.dataset import native
+
+BASE = 1_795_417_200
+SECOND = 1_000_000_000
+WINDOW = ["--start", "2026-11-23T07:00:00Z", "--end", f"{(BASE + 120) * SECOND}"]
+
+
+@pytest.fixture
+def stack(tmp_path):
+    """What a run of the stack leaves behind: logs, traces, injection, placement, load."""
+    proxy = tmp_path / "logs" / "nginx-proxy"
+    proxy.mkdir(parents=True)
+    lines = []
+    for second in range(121):
+        slow = 60 <= second < 90
+        record = {
+            "msec": f"{BASE + second}.000",
+            "status": 200,
+            "request_time": 2.0 if slow else 0.1 + second % 3 / 100,
+            "trace_id": f"{second:032x}",
+            "span_id": f"{second:016x}",
+            "method": "POST",
+            "uri": "/v1/completions",
+        }
+        lines.append(json.dumps(record))
+    (proxy / "access.json").write_text("\n".join(lines) + "\n")
+    (tmp_path / "logs" / "ray-head").mkdir()
+    (tmp_path / "logs" / "ray-head" / "serve.log").write_text(
+        "INFO 2026-11-23 07:00:30,000 replica ready\n"
+    )
+    span = {
+        "traceId": f"{5:032x}",
+        "spanId": "ff" * 8,
+        "parentSpanId": f"{5:016x}",
+        "name": "proxy_http_request",
+        "startTimeUnixNano": str((BASE + 5) * SECOND),
+        "endTimeUnixNano": str((BASE + 6) * SECOND),
+    }
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "ray-head"}}]}
+    request = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
+    (tmp_path / "traces.jsonl").write_text(json.dumps(request) + "\n")
+    injection = {
+        "schema": 1,
+        "case": "x",
+        "service": "nginx-proxy",
+        "fault": "cpu",
+        "indicator": None,
+        "parameters": {"workers": 2},
+        "requested_ns": (BASE + 59) * SECOND,
+        "active_ns": (BASE + 60) * SECOND,
+        "removed_ns": (BASE + 90) * SECOND,
+        "recovered_ns": (BASE + 91) * SECOND,
+        "evidence": {},
+    }
+    (tmp_path / "injection.json").write_text(json.dumps(injection))
+    placement = {
+        name: {"address": "127.0.0.1", "node": "here"}
+        for name in ("nginx-proxy", "ray-head", "ray-replicas-0")
+    }
+    (tmp_path / "placement.json").write_text(json.dumps(placement))
+    (tmp_path / "environment.json").write_text('{"seed": 1}')
+    pd.DataFrame({"request": [1]}).to_parquet(tmp_path / "load.parquet")
+    return tmp_path
+
+
+def export(stack, *options, out="case"):
+    return main(["export", "--platform", "local", *WINDOW, *map(str, options),
+                 "--out", str(stack / "cases" / out)])  # fmt: skip
+
+
+def everything(stack):
+    return (
+        *("--logs", stack / "logs", "--otlp", stack / "traces.jsonl"),
+        *("--injection", stack / "injection.json", "--placement", stack / "placement.json"),
+        *("--environment", stack / "environment.json", "--requests", stack / "load.parquet"),
+    )
+
+
+def test_export_writes_a_whole_case(stack, capsys):
+    assert export(stack, *everything(stack)) == 0
+    out, _ = capsys.readouterr()
+    assert "SLI moved: yes" in out
+    assert "the target's own indicators moved: yes" in out
+    folder = stack / "cases" / "case"
+    assert native.is_complete(folder)
+    assert {path.name for path in folder.iterdir()} == {
+        *("metrics.parquet", "logs.parquet", "traces.parquet", "topology.parquet"),
+        *("requests.parquet", "injection.json", "environment.json", "case.json"),
+    }
+    case = native.read_case(folder, "cases")
+    assert case.truth.service == "nginx-proxy"
+    assert case.observation.services == ("nginx-proxy", "ray-head", "ray-replicas-0")
+    assert len(case.observation.metrics) == 121
+    assert len(case.observation.traces) == 122
+    edges = case.observation.topology.to_numpy().tolist()
+    assert ["nginx-proxy", "ray-head", "call"] in edges
+    assert ["ray-replicas-0", "here", "host"] in edges
+    assert json.loads((folder / "injection.json").read_text())["case"] == "case"
+
+
+def test_export_from_a_real_prometheus(stack, prometheus_url, capsys):
+    options = (*everything(stack), "--prometheus", prometheus_url)
+    assert export(stack, *options) == 0
+    out, _ = capsys.readouterr()
+    assert "indicators absent: " in out
+    manifest = native.read_manifest(stack / "cases" / "case")
+    # The catalogue's services that the placement knows, whether or not they have samples.
+    assert "ray-replicas-0_ttft-90" in manifest["indicators_absent"]
+    assert "ray-head_cpu" in manifest["indicators_absent"]
+    assert manifest["quality"]["samples"]["prometheus"]["received"] == 0
+
+
+def test_exported_cases_are_evaluated_and_diagnosed(stack, capsys):
+    for number in range(2):
+        export(stack, *everything(stack), out=f"cpu-nginx-{number}")
+    out = stack / "results"
+    assert main(["evaluate", str(stack / "cases"), "--methods", "baro,random",
+                 "--out", str(out)]) == 0  # fmt: skip
+    text, _ = capsys.readouterr()
+    assert "cases: service level" in text
+    assert len(pd.read_csv(out / "leaderboard.csv")) == 8
+    assert main(["report", str(out)]) == 0
+    assert main(["dataset", "validate", str(stack / "cases")]) == 0
+    assert main(["dataset", "describe", str(stack / "cases")]) == 0
+    assert main(["diagnose", str(stack / "cases" / "cpu-nginx-0"), "--method", "nsigma"]) == 0
+    text, _ = capsys.readouterr()
+    assert "2 cases" in text
+    assert "nginx-proxy_latency-90" in text
+
+
+def test_the_same_seed_gives_the_same_results(make_dataset, tmp_path):
+    tables = []
+    for workers in ("1", "2"):
+        out = tmp_path / f"out-{workers}"
+        arguments = ["evaluate", str(make_dataset(2, f"set-{workers}")), "--workers", workers]
+        assert main([*arguments, "--out", str(out)]) == 0
+        tables.append(pq.read_table(out / "results.parquet").drop_columns(["seconds", "dataset"]))
+    assert tables[0].equals(tables[1])
+
+
+def test_diagnose_does_not_read_the_truth(make_dataset, capsys):
+    folder = make_dataset(1) / "cpu-ray-head-0"
+    path = folder / "injection.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({"schema": 1, "active_ns": document["active_ns"]}))
+    assert main(["diagnose", str(folder)]) == 0
+    assert "ray-head" in capsys.readouterr().out
+
+
+def test_methods_are_listed(capsys):
+    assert main(["methods"]) == 0
+    text, _ = capsys.readouterr()
+    assert all(name in text for name in ("baro", "nsigma", "random"))
+
+
+def assert_one_line(capsys, *parts):
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("rca-benchmark ")
+    assert all(part in line for part in parts), line
+
+
+def test_a_back_end_that_is_down_leaves_no_case(stack, serve, monkeypatch, capsys):
+    monkeypatch.setattr("rca_benchmark.export.prometheus.RETRIES", 0)
+    server = serve(lambda _path: (200, {}))
+    server.server_close()
+    assert export(stack, *everything(stack), "--prometheus", server.url) == 1
+    assert_one_line(capsys, "export: prometheus at", server.url, "is it running?")
+    assert not (stack / "cases").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "no source of metrics"),
+        (("--logs", "/nowhere/logs"), "no such folder of logs"),
+        (("--logs", "logs", "--otlp", "none.jsonl"), "none.jsonl: cannot be read"),
+        (("--logs", "logs", "--injection", "none.json"), "none.json: cannot be read"),
+        (("--logs", "logs", "--placement", "none.json"), "none.json: cannot be read"),
+        (("--logs", "logs", "--requests", "none.parquet"), "none.parquet: no such file"),
+    ],
+)
+def test_export_names_what_is_wrong(stack, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(stack)
+    assert export(stack, *options) == 1
+    assert_one_line(capsys, message)
+    assert not (stack / "cases").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"active_ns": 1, "requested_ns": 1}, "outside the window"),
+        ({"service": "other"}, "not in the placement file"),
+    ],
+)
+def test_export_refuses_a_wrong_injection_at_once(stack, capsys, change, message):
+    path = stack / "injection.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert export(stack, *everything(stack)) == 1
+    assert_one_line(capsys, message)
+
+
+def test_export_does_not_touch_an_existing_case(stack, capsys):
+    (stack / "cases" / "case").mkdir(parents=True)
+    assert export(stack, *everything(stack)) == 1
+    assert_one_line(capsys, "exists; remove it")
+
+
+def test_a_bad_case_makes_evaluate_fail_but_not_the_others(make_dataset, tmp_path, capsys):
+    root = make_dataset(2)
+    (root / "cpu-ray-head-0" / "case.json").unlink()
+    assert main(["evaluate", str(root), "--methods", "baro", "--out", str(tmp_path / "out")]) == 1
+    assert_one_line(capsys, "cpu-ray-head-0: no case.json")
+    table = pq.read_table(tmp_path / "out" / "results.parquet")
+    assert table.column("status").to_pylist() == ["error", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "none", "--out", "out"], "none: no such folder"),
+        (["evaluate", "demo", "demo", "--out", "out"], "same name"),
+        (["evaluate", "demo", "--methods", "best", "--out", "out"], "no method best"),
+        (["report", "none"], "cannot be read"),
+        (["dataset", "validate", "none"], "no such folder"),
+        (["diagnose", "none"], "no case.json"),
+        (["diagnose", "demo/cpu-ray-head-0", "--method", "best"], "no method best"),
+    ],
+)
+def test_bad_arguments_are_one_line(
+    make_dataset, tmp_path, monkeypatch, capsys, arguments, message
+):
+    make_dataset(1)
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    assert_one_line(capsys, message)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--start", "2026-11-23T07:00:00"], "has no zone"),
+        (["--start", "1795417200"], "19 digits"),
+        (["--start", "soon"], "soon"),
+    ],
+)
+def test_times_must_be_unambiguous(capsys, arguments, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(["export", "--platform", "local", *arguments])
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["export", "evaluate", "report", "dataset", "diagnose"])
+def test_help_shows_an_example(capsys, command):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert f"example:\n  rca-benchmark {command} " in capsys.readouterr().out
+
+
+def test_the_program_runs_as_a_module():
+    command = [sys.executable, "-m", "rca_benchmark.cli", "report", "none"]
+    run = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.startswith("rca-benchmark report: none/results.parquet")
