@@ -1,0 +1,46 @@
+# rca-llm: everything one needs to type. `make` alone prints this help.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+EXPERIMENT ?= quickstart
+INVENTORY ?= inventories/local
+PYTHON ?= python3
+
+.PHONY: help experiment test test-e2e lint format sweep clean uninstall dev-environment serve-environment
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  EXPERIMENT=$(EXPERIMENT) (ansible/configs/experiments), INVENTORY=$(INVENTORY), PYTHON=$(PYTHON)"
+
+experiment: dev-environment serve-environment ## Serve a model, load it, break it, find the culprit (about 8 minutes)
+	@.venv/bin/python ansible/run_experiment.py $(EXPERIMENT) --inventory $(INVENTORY)
+
+test: dev-environment ## Run the unit and integration tests
+	@.venv/bin/pytest -q
+
+test-e2e: dev-environment serve-environment ## Run a shortened experiment on the real stack, faults included (about 8 minutes)
+	@.venv/bin/pytest -q -m e2e ansible/tests
+
+lint: dev-environment ## Check style, types and playbooks
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@cd ansible && ../.venv/bin/ansible-lint --offline --profile production --strict
+
+format: dev-environment ## Put the code into its one format
+	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+sweep: dev-environment ## Take back whatever faults an interrupted run left behind
+	@cd ansible && ../.venv/bin/ansible-playbook -i ../$(INVENTORY) sweep-faults.yaml
+
+uninstall: dev-environment ## Leave this machine as it was found (recorded runs stay)
+	@cd ansible && ../.venv/bin/ansible-playbook -i ../$(INVENTORY) uninstall.yaml
+
+clean: ## Remove the virtual environments and caches (recorded runs stay)
+	rm -rf .venv .venv-serve .pytest_cache .mypy_cache .ruff_cache .hypothesis ansible/.ansible
+
+dev-environment:
+	@requirements/set-up.sh dev $(PYTHON)
+
+serve-environment:
+	@requirements/set-up.sh serve $(PYTHON)

@@ -1,0 +1,92 @@
+"""Run an experiment and show its leaderboard; whatever happens, leave no fault and no process behind.
+
+The playbook does the work. This program outlives it: when the playbook fails, or is interrupted by Ctrl-C or
+SIGTERM, it takes back the fault (sweep-faults.yaml) and stops the stack (--tags delete).
+
+Usage: python run_experiment.py EXPERIMENT [--inventory DIR] [--run-id NAME]
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ANSIBLE = Path(__file__).resolve().parent
+REPOSITORY = ANSIBLE.parent
+TOOLS = Path(sys.executable).parent
+PATIENCE_S = 5.0  # for a playbook that was interrupted, before it is asked again
+
+
+def may_become_root() -> bool:
+    """Tell whether root can be had without a password."""
+    return (
+        os.geteuid() == 0
+        or subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0  # noqa: S607
+    )
+
+
+def command(inventory: Path, playbook: str, *options: str) -> list[str]:
+    """Return the command line of a playbook; asks for sudo's password where there is one."""
+    password = [] if may_become_root() else ["--ask-become-pass"]
+    return [str(TOOLS / "ansible-playbook"), "-i", str(inventory), playbook, *password, *options]
+
+
+def run_until_interrupted(argv: list[str]) -> int:
+    """Run a command and return its exit status; 130 or 143 if SIGINT or SIGTERM ended it.
+
+    Ctrl-C in a terminal reaches the command itself; a signal sent to this program alone is passed on.
+    """
+    received: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda caught, _: received.append(caught))
+    child = subprocess.Popen(argv, cwd=ANSIBLE)
+    while True:
+        try:
+            status = child.wait(timeout=PATIENCE_S if received else 0.5)
+            return 128 + received[0] if received else status
+        except subprocess.TimeoutExpired:
+            if received:
+                child.send_signal(signal.SIGINT)
+
+
+def clean_up(inventory: Path, options: list[str]) -> None:
+    """Take back faults and stop the stack, deaf to further signals."""
+    print("\nThe experiment did not finish; taking back faults and stopping the stack ...", flush=True)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    for playbook, *more in (["sweep-faults.yaml"], ["execute-experiment.yaml", "--tags", "delete"]):
+        argv = command(inventory, playbook, *options, *more)
+        done = subprocess.run(argv, cwd=ANSIBLE, capture_output=True, text=True)
+        if done.returncode != 0:
+            print(done.stdout, file=sys.stderr)
+            sys.exit(f"{playbook} failed; fix what it says above, then run: make uninstall")
+    print("Done. Complete cases are kept; the same command goes on from there.")
+
+
+def main() -> None:
+    """Run the experiment and show the leaderboard."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("experiment", help="name of a file in configs/experiments")
+    parser.add_argument("--inventory", type=Path, default=REPOSITORY / "inventories" / "local")
+    parser.add_argument("--run-id", help="folder below data/runs (default: the experiment's name)")
+    args = parser.parse_args()
+    run_id = args.run_id or args.experiment
+    options = ["-e", f"experiment={args.experiment}", "-e", f"run_id={run_id}"]
+    inventory = args.inventory.resolve()
+
+    status = run_until_interrupted(command(inventory, "execute-experiment.yaml", *options))
+    run_dir = REPOSITORY / "data" / "runs" / run_id
+    if status != 0:
+        if (run_dir / "manifest.json").exists():  # else nothing was started
+            clean_up(inventory, options)
+        sys.exit(status)
+    subprocess.run([TOOLS / "rca-benchmark", "report", run_dir / "evaluation"], check=True)
+    print(f"Cases, results and logs: {run_dir.relative_to(REPOSITORY)}")
+
+
+if __name__ == "__main__":
+    main()
