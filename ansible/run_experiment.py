@@ -1,7 +1,7 @@
-"""Run an experiment and show its leaderboard; whatever happens, leave no fault and no process behind.
+"""Run an experiment and show its leaderboard; leave no fault and no process behind.
 
-The playbook does the work. This program outlives it: when the playbook fails, or is interrupted by Ctrl-C or
-SIGTERM, it takes back the fault (sweep-faults.yaml) and stops the stack (--tags delete).
+The playbook does the work. This program outlives it: when the playbook fails, or is interrupted by
+Ctrl-C or SIGTERM, it takes back the fault (sweep-faults.yaml) and stops the stack (--tags delete).
 
 Usage: python run_experiment.py EXPERIMENT [--inventory DIR] [--run-id NAME]
 """
@@ -36,7 +36,7 @@ def command(inventory: Path, playbook: str, *options: str) -> list[str]:
 def run_until_interrupted(argv: list[str]) -> int:
     """Run a command and return its exit status; 130 or 143 if SIGINT or SIGTERM ended it.
 
-    Ctrl-C in a terminal reaches the command itself; a signal sent to this program alone is passed on.
+    Ctrl-C in a terminal reaches the command itself; a signal to this program alone is passed on.
     """
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -53,7 +53,7 @@ def run_until_interrupted(argv: list[str]) -> int:
 
 def clean_up(inventory: Path, options: list[str]) -> None:
     """Take back faults and stop the stack, deaf to further signals."""
-    print("\nThe experiment did not finish; taking back faults and stopping the stack ...", flush=True)
+    print("\nThe experiment did not finish; taking back faults, stopping the stack ...", flush=True)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     for playbook, *more in (["sweep-faults.yaml"], ["execute-experiment.yaml", "--tags", "delete"]):
@@ -84,7 +84,9 @@ def main() -> None:
         if (run_dir / "manifest.json").exists():  # else nothing was started
             clean_up(inventory, options)
         sys.exit(status)
-    subprocess.run([TOOLS / "rca-benchmark", "report", run_dir / "evaluation"], check=True)
+    shown = subprocess.run([TOOLS / "rca-benchmark", "report", run_dir / "evaluation"])
+    if shown.returncode != 0:
+        sys.exit(shown.returncode)
     print(f"Cases, results and logs: {run_dir.relative_to(REPOSITORY)}")
 
 

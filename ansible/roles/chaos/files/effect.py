@@ -1,7 +1,7 @@
 """Measure a fault's effect on the system itself, independent of what made the fault.
 
-Usage: effect.py throttling --group GROUP [--seconds S]   share of CPU periods in which the group was throttled,
-                                                          and cores used
+Usage: effect.py throttling --group GROUP [--seconds S]   share of CPU periods in which the group was
+                                                          throttled, and cores used
        effect.py round-trip --address ADDRESS             median of several ICMP round trips, in ms
 
 Prints JSON with `at_ns`, the UTC instant (epoch nanoseconds) at which the measurement ended.
@@ -9,6 +9,7 @@ Prints JSON with `at_ns`, the UTC instant (epoch nanoseconds) at which the measu
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -39,7 +40,8 @@ def round_trip(address: str) -> dict[str, float]:
         SystemExit: no ping came back.
     """
     command = ["ping", "-n", "-c", "5", "-i", "0.2", "-W", "15", address]
-    answer = subprocess.run(command, capture_output=True, text=True)
+    plain = {**os.environ, "LC_ALL": "C"}  # ping translates its words and its decimal points
+    answer = subprocess.run(command, capture_output=True, text=True, env=plain)
     times = [float(t) for t in re.findall(r"time=([0-9.]+) ms", answer.stdout)]
     if not times:
         sys.exit(f"effect.py: no answer from {address}: {answer.stdout}{answer.stderr}")

@@ -1,9 +1,10 @@
 """Processes that make a fault: started with a lease, found by a mark, ended without a pid file.
 
-Each carries RCA_FAULT_ID in its environment, as do its children, so it can be found and ended after any
-crash of what started it. `timeout` ends it when the lease is over even if nobody comes to undo the fault.
+Each carries RCA_FAULT_ID in its environment, as do its children, so it can be found and ended after
+any crash of what started it. `timeout` ends it when the lease is over even if nobody comes to undo
+the fault.
 
-Usage: fault_process.py start --id ID --lease SECONDS [--group GROUP] [--namespace NAME] -- COMMAND ...
+Usage: fault_process.py start --id ID --lease SECONDS [--group GROUP] [--namespace NAME] -- CMD ...
        fault_process.py stop --id ID        ends them all; prints "changed" if there were any
        fault_process.py list --id ID        prints their process ids as JSON
 """
@@ -54,7 +55,7 @@ def start(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=join_group,  # noqa: PLW1509 - this program has one thread
+        preexec_fn=join_group,  # safe, for this program has one thread
     )
 
 

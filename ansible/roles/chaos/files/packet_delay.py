@@ -1,13 +1,17 @@
-"""Delay packets in user space, for kernels without netem: verdicts of an nftables queue, given late.
+"""Delay packets in user space, for kernels without netem: verdicts of a netfilter queue, given late.
 
-An nftables rule sends packets to a queue (`nft ... queue num N bypass`); this program accepts each one
-after the delay, in order. `bypass` makes it safe: when the program ends, the kernel lets packets pass.
-Only packet ids are read, never contents. Protocol: linux/netfilter/nfnetlink_queue.h.
+A rule sends packets to a queue (`iptables ... -j NFQUEUE --queue-num N --queue-bypass`); this program
+accepts each one after the delay, in order. `bypass` makes it safe: when the program ends, the kernel
+lets packets pass. Only packet ids are read, never contents. Protocol:
+linux/netfilter/nfnetlink_queue.h.
 
-Usage: packet_delay.py --queue N --delay-ms D [--jitter-ms J] [--seed S]    prints "ready" when it holds the queue
+Usage: packet_delay.py --queue N --delay-ms D [--jitter-ms J] [--seed S]
+
+Prints "ready" when it holds the queue.
 """
 
 import argparse
+import os
 import random
 import select
 import socket
@@ -17,6 +21,7 @@ from collections import deque
 from collections.abc import Iterator
 
 NETLINK_NETFILTER = 12
+SOL_NETLINK, NETLINK_NO_ENOBUFS = 270, 5
 SUBSYSTEM_QUEUE = 3 << 8
 PACKET, VERDICT, CONFIG = (SUBSYSTEM_QUEUE | message for message in range(3))
 NLMSG_ERROR = 2
@@ -42,9 +47,15 @@ def message(kind: int, queue: int, attributes: bytes, flags: int = NLM_F_REQUEST
 
 
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Split a datagram into (type, body behind the netlink header)."""
-    while len(data) >= 16:
-        length, kind = struct.unpack_from("=IH", data)
+    """Split a datagram into (type, body behind the netlink header).
+
+    Raises:
+        ValueError: a message is cut off, or its length cannot be.
+    """
+    while data:
+        length, kind = struct.unpack_from("=IH", data) if len(data) >= 16 else (0, 0)
+        if not 16 <= length <= len(data):
+            raise ValueError("malformed netlink message")
         yield kind, data[16:length]
         data = data[(length + 3) & ~3 :]
 
@@ -53,12 +64,14 @@ def packet_id(body: bytes) -> int:
     """Return the id in a packet message.
 
     Raises:
-        ValueError: the message has no packet header.
+        ValueError: the message has no packet header, or is malformed before it.
     """
     attributes = body[4:]
-    while len(attributes) >= 4:
+    while len(attributes) >= 8:
         length, kind = struct.unpack_from("=HH", attributes)
-        if kind & 0x3FFF == ATTRIBUTE_PACKET_HEADER:
+        if not 4 <= length <= len(attributes):
+            raise ValueError("malformed netlink attribute")
+        if kind & 0x3FFF == ATTRIBUTE_PACKET_HEADER and length >= 8:
             identifier: int = struct.unpack_from(">I", attributes, 4)[0]
             return identifier
         attributes = attributes[(length + 3) & ~3 :]
@@ -73,21 +86,32 @@ def open_queue(queue: int) -> socket.socket:
     """
     netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
     netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    # When the buffer overflows, the kernel lets packets pass (FAIL_OPEN); that is no error here.
+    netlink.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
     netlink.bind((0, 0))
     flags = struct.pack(">I", FLAG_FAIL_OPEN | FLAG_GSO)
-    settings = [
-        attribute(CFG_CMD, struct.pack(">BxH", COMMAND_BIND, 0)),
-        attribute(CFG_PARAMS, struct.pack(">IB", 0, COPY_META))
+    settings = (
+        attribute(CFG_CMD, struct.pack(">BxH", COMMAND_BIND, 0))
+        + attribute(CFG_PARAMS, struct.pack(">IB", 0, COPY_META))
         + attribute(CFG_QUEUE_MAXLEN, struct.pack(">I", QUEUE_LENGTH))
         + attribute(CFG_FLAGS, flags)
-        + attribute(CFG_MASK, flags),
-    ]
-    for setting in settings:
-        netlink.send(message(CONFIG, queue, setting, NLM_F_REQUEST | NLM_F_ACK))
+        + attribute(CFG_MASK, flags)
+    )
+    netlink.send(message(CONFIG, queue, settings, NLM_F_REQUEST | NLM_F_ACK))
+    while True:
         for kind, body in messages(netlink.recv(65_536)):
-            if kind == NLMSG_ERROR and (code := -struct.unpack_from("=i", body)[0]):
-                raise OSError(code, f"queue {queue}")
-    return netlink
+            if kind == PACKET:  # the rule was there first, and this one came before the answer
+                accept(netlink, queue, packet_id(body))
+            elif kind == NLMSG_ERROR:
+                if code := -struct.unpack_from("=i", body)[0]:
+                    raise OSError(code, f"queue {queue}: {os.strerror(code)}")
+                return netlink
+
+
+def accept(netlink: socket.socket, queue: int, packet: int) -> None:
+    """Let one packet pass."""
+    verdict = struct.pack(">II", ACCEPT, packet)
+    netlink.send(message(VERDICT, queue, attribute(ATTRIBUTE_VERDICT_HEADER, verdict)))
 
 
 def run(netlink: socket.socket, queue: int, delay_ms: float, jitter_ms: float, seed: int) -> None:
@@ -105,8 +129,7 @@ def run(netlink: socket.socket, queue: int, delay_ms: float, jitter_ms: float, s
                     last_due = max(last_due, now + delay)
                     waiting.append((last_due, packet_id(body)))
         while waiting and waiting[0][0] <= time.monotonic():
-            verdict = struct.pack(">II", ACCEPT, waiting.popleft()[1])
-            netlink.send(message(VERDICT, queue, attribute(ATTRIBUTE_VERDICT_HEADER, verdict)))
+            accept(netlink, queue, waiting.popleft()[1])
 
 
 def main() -> None:

@@ -29,9 +29,12 @@ def versions(names: tuple[str, ...], folders: list[str]) -> dict[str, str]:
 
 def debian_versions() -> dict[str, str]:
     """Return the installed versions of the Debian packages that make up the stack."""
+    if not shutil.which("dpkg-query"):
+        return {}
     command = ["dpkg-query", "--show", "--showformat=${Package} ${Version}\n", *PACKAGES]
     shown = subprocess.run(command, capture_output=True, text=True).stdout
-    return dict(line.split() for line in shown.splitlines())
+    found = (line.partition(" ") for line in shown.splitlines())
+    return {name: version for name, _, version in found if version}  # none: known, not installed
 
 
 def git(repository: Path, *arguments: str) -> str | None:
@@ -75,10 +78,8 @@ def main() -> None:
     parser.add_argument("--repository", type=Path, required=True)
     parser.add_argument("--serve-environment", type=Path, required=True)
     args = parser.parse_args()
-    settings = json.load(sys.stdin)
-    print(
-        json.dumps({**describe(args.repository, args.serve_environment), "settings": settings}, indent=2)
-    )
+    described = describe(args.repository, args.serve_environment)
+    print(json.dumps({**described, "settings": json.load(sys.stdin)}, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-"""Turn an experiment's description into the list of cases to record, or say in one line what is wrong with it.
+"""Turn an experiment's description into the list of cases to record, or say what is wrong with it.
 
-Everything is checked before anything is started: names, targets, parameters, windows. A case that is
-complete in the run's folder is marked so and will not be recorded again.
+Everything is checked before anything is started: names, targets, parameters, windows. A case that
+is complete in the run's folder is marked so and will not be recorded again.
 
 Usage: plan.py --experiment NAME --configs DIR --platform P --services A,B,... --run-dir DIR
-Prints JSON: {"experiment", "definition_sha256", "cases": [{"id", "fault", "target", "parameters", "seed", "complete"}]}
+
+Prints JSON: {"experiment", "definition_sha256",
+              "cases": [{"id", "fault", "target", "parameters", "seed", "complete"}]}
 """
 
 import argparse
 import hashlib
 import json
+import math
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
@@ -42,8 +45,16 @@ def choose(kind: str, name: object, valid: list[str]) -> None:
         raise PlanError(f"unknown {kind} {name!r}; choose one of: {', '.join(sorted(valid))}")
 
 
-def same_keys(where: str, found: dict[str, Any], expected: set[str]) -> None:
-    """Raise if a mapping lacks a key or has one too many."""
+def mapping(where: str, value: object) -> dict[str, Any]:
+    """Return a value that has to be a mapping, or raise."""
+    if not isinstance(value, dict):
+        raise PlanError(f"{where} is no mapping")
+    return value
+
+
+def same_keys(where: str, found: object, expected: set[str]) -> None:
+    """Raise if a value is no mapping, lacks a key or has one too many."""
+    found = mapping(where, found)
     if missing := sorted(expected - set(found)):
         raise PlanError(f"{where}: missing {', '.join(missing)}")
     if unknown := sorted(set(found) - expected):
@@ -52,31 +63,41 @@ def same_keys(where: str, found: dict[str, Any], expected: set[str]) -> None:
         )
 
 
-def number(where: str, value: object, least: float, most: float = float("inf")) -> None:
-    """Raise unless a value is a number between two bounds."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def number(where: str, value: object, least: float, most: float = math.inf) -> None:
+    """Raise unless a value is a finite number between two bounds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise PlanError(f"{where}: {value!r} is no number")
     if not least <= value <= most:
         raise PlanError(f"{where}: {value} lies outside {least:g} to {most:g}")
 
 
+def whole(where: str, value: object, least: float, most: float = math.inf) -> None:
+    """Raise unless a value is a whole number between two bounds."""
+    number(where, value, least, most)
+    if not isinstance(value, int):
+        raise PlanError(f"{where}: {value!r} is no whole number")
+
+
 def check_settings(experiment: dict[str, Any], where: str) -> None:
     """Check load, windows and seed."""
     same_keys(where, experiment, KEYS)
-    number(f"{where}: experiment_seed", experiment["experiment_seed"], 0, 2**32 - 1)
+    whole(f"{where}: experiment_seed", experiment["experiment_seed"], 0, 2**32 - 1)
     windows, load = experiment["experiment_windows"], experiment["experiment_load"]
     same_keys(f"{where}: experiment_windows", windows, set(WINDOWS))
     for name, least in WINDOWS.items():
-        number(f"{where}: experiment_windows.{name}", windows[name], least)
+        whole(f"{where}: experiment_windows.{name}", windows[name], least)
     same_keys(f"{where}: experiment_load", load, LOAD)
     choose("experiment_load.arrivals", load["arrivals"], list(ARRIVALS))
-    for name in LOAD - {"arrivals"}:
-        number(f"{where}: experiment_load.{name}", load[name], 0.01 if name == "rate" else 1)
+    number(f"{where}: experiment_load.rate", load["rate"], 0.01)
+    for name in ("prompt_tokens", "output_tokens"):
+        whole(f"{where}: experiment_load.{name}", load[name], 1)
+    if not isinstance(experiment["experiment_faults"], list):
+        raise PlanError(f"{where}: experiment_faults is no list")
 
 
-def parameters_of(fault: dict[str, Any], given: dict[str, Any], where: str) -> dict[str, Any]:
+def parameters_of(fault: dict[str, Any], given: object, where: str) -> dict[str, Any]:
     """Merge given parameters over a fault's defaults, within its bounds."""
-    known = fault["parameters"]
+    known, given = fault["parameters"], mapping(f"{where}: parameters", given)
     for name, value in given.items():
         choose(f"parameter of {where}", name, list(known))
         number(f"{where}: {name}", value, known[name]["minimum"], known[name]["maximum"])
@@ -88,15 +109,15 @@ def cases_of(
 ) -> list[dict[str, Any]]:
     """List the cases of an experiment in the order in which they are recorded."""
     cases = []
-    for entry in experiment["experiment_faults"]:
-        same_keys("experiment_faults", {"parameters": {}, **entry},
-                  {"fault", "target", "repetitions", "parameters"})  # fmt: skip
+    for given in experiment["experiment_faults"]:
+        entry = {"parameters": {}, **mapping("an entry of experiment_faults", given)}
+        same_keys("experiment_faults", entry, {"fault", "target", "repetitions", "parameters"})
         choose("fault", entry["fault"], list(faults))
         fault = faults[entry["fault"]]
         targets = [s for s in services if any(fnmatch(s, pattern) for pattern in fault["targets"])]
         choose(f"target of fault {entry['fault']}", entry["target"], targets)
-        number(f"{entry['fault']}: repetitions", entry["repetitions"], 1)
-        parameters = parameters_of(fault, entry.get("parameters", {}), entry["fault"])
+        whole(f"{entry['fault']}: repetitions", entry["repetitions"], 1)
+        parameters = parameters_of(fault, entry["parameters"], entry["fault"])
         for repetition in range(1, entry["repetitions"] + 1):
             case_id = f"{entry['target']}_{entry['fault']}_{repetition}"
             digest = hashlib.sha256(f"{experiment['experiment_seed']}/{case_id}".encode()).digest()
@@ -120,9 +141,7 @@ def read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise PlanError(f"{path} is no YAML: {error}".replace("\n", " ")) from error
-    if not isinstance(content, dict):
-        raise PlanError(f"{path} is no mapping")
-    return content
+    return mapping(str(path), content)
 
 
 def plan(
@@ -139,8 +158,10 @@ def plan(
     check_settings(experiment, path.name)
     choose("model", experiment["experiment_model"], [p.stem for p in configs.glob("models/*.yaml")])
     model = read(configs / "models" / f"{experiment['experiment_model']}.yaml")
-    if platform not in model["model_platforms"]:
-        raise PlanError(f"model {model['model_name']} does not run on platform {platform}")
+    if platform not in (model.get("model_platforms") or []):
+        raise PlanError(
+            f"model {experiment['experiment_model']} does not run on platform {platform}"
+        )
     cases = cases_of(experiment, read(configs / "faults.yaml")["faults"], services)
     definition = json.dumps([experiment, model, cases], sort_keys=True)
     digest = hashlib.sha256(definition.encode()).hexdigest()

@@ -1,11 +1,12 @@
 """Control groups of the local stack, the same calls for cgroup v1 and v2.
 
-Layout below each controller's mount point: `rca-llm/pods/<service>` for the pods, `rca-llm/observation` for
-telemetry, `rca-llm/load` for the load generator. Kernel documentation:
+Layout below each controller's mount point: `rca-llm/pods/<service>` for the pods,
+`rca-llm/observation` for telemetry, `rca-llm/load` for the load generator. Kernel documentation:
 https://docs.kernel.org/admin-guide/cgroup-v1/ and https://docs.kernel.org/admin-guide/cgroup-v2.html
 """
 
 import contextlib
+import errno
 import os
 import signal
 import time
@@ -44,7 +45,8 @@ def find_hierarchy(mountinfo: str | None = None) -> Hierarchy:
     version1: dict[str, Path] = {}
     for line in text.splitlines():
         before, _, after = line.partition(" - ")
-        mount, (kind, _, options) = Path(before.split()[4]), after.split(maxsplit=2)
+        mount = Path(before.split()[4])
+        kind, _, options = after.split(" ", 2)  # the source in the middle may be empty
         if kind == "cgroup2":
             listing = mount / "cgroup.controllers"
             if listing.exists() and {"cpu", "memory"} <= set(listing.read_text().split()):
@@ -166,7 +168,7 @@ def remove(hierarchy: Hierarchy, group: str, patience_s: float = 10) -> bool:
         True if there was anything to remove.
 
     Raises:
-        CgroupError: a process outlived `patience_s`.
+        CgroupError: a process or a group outlived `patience_s`.
     """
     deadline = time.monotonic() + patience_s
     while pids := members(hierarchy, group) - {os.getpid()}:
@@ -178,5 +180,20 @@ def remove(hierarchy: Hierarchy, group: str, patience_s: float = 10) -> bool:
         time.sleep(0.1)
     folders = list(_groups_below(hierarchy, group))
     for folder in folders:
-        folder.rmdir()
+        _remove_folder(folder, deadline)
     return bool(folders)
+
+
+def _remove_folder(folder: Path, deadline: float) -> None:
+    """Remove one group; the kernel calls it busy until its last process has wholly ended."""
+    while True:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise CgroupError(f"{folder}: cannot remove it: {error.strerror}") from error
+            time.sleep(0.1)
+        else:
+            return

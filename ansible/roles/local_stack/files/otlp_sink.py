@@ -1,8 +1,8 @@
-"""OTLP/HTTP trace receiver that appends to a file, as the OpenTelemetry collector's file exporter does.
+"""OTLP/HTTP trace receiver that appends to a file, as the OpenTelemetry collector's file exporter.
 
-Each request to /v1/traces (protobuf) becomes one line: an ExportTraceServiceRequest in OTLP's JSON form
-(https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: ids in hexadecimal, 64-bit integers as
-strings).
+Each request to /v1/traces (protobuf) becomes one line: an ExportTraceServiceRequest in OTLP's JSON
+form (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: ids in hexadecimal, 64-bit
+integers as strings).
 
 Usage: otlp_sink.py --listen ADDRESS:PORT --out FILE
 """
@@ -11,6 +11,7 @@ import argparse
 import base64
 import gzip
 import json
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
@@ -24,7 +25,7 @@ ID_FIELDS = ("traceId", "spanId", "parentSpanId")
 
 
 def with_hex_ids(node: Any) -> Any:
-    """Return a JSON tree with base64 ids (protobuf's rule) turned into hexadecimal (OTLP's rule)."""
+    """Return a JSON tree with ids turned from base64 (protobuf's rule) into hexadecimal (OTLP's)."""
     if isinstance(node, list):
         return [with_hex_ids(item) for item in node]
     if isinstance(node, dict):
@@ -53,7 +54,7 @@ def handler(out: TextIO) -> type[BaseHTTPRequestHandler]:
     class Sink(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # noqa: N802 - the base class calls this name
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if self.path != "/v1/traces":
                 self.answer(404)
@@ -62,7 +63,7 @@ def handler(out: TextIO) -> type[BaseHTTPRequestHandler]:
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 line = to_json_line(body)
-            except (DecodeError, gzip.BadGzipFile):
+            except (DecodeError, gzip.BadGzipFile, EOFError, zlib.error):
                 self.answer(400)
                 return
             with lock:

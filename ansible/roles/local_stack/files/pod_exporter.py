@@ -1,24 +1,28 @@
-"""Prometheus exporter of the pods: CPU, memory and network per service, under cAdvisor's names.
+"""Prometheus exporter of the pods: CPU, memory, network and TCP health per service.
 
 cAdvisor is not in every distribution and reads no network counters for plain control groups, so this
-small exporter offers the same metric names with a `service` label: one set of queries serves both
+small exporter offers cAdvisor's metric names with a `service` label: one set of queries serves both
 platforms. Network counters are read from the host's end of each pod's interface pair, so what the
-host transmits is what the pod receives.
+host transmits is what the pod receives. The kernel's own round-trip estimates of the pod's TCP
+connections stand for what flow monitors report on a cluster; reading them needs root.
 
 Usage: pod_exporter.py --stack STACK.json --listen ADDRESS:PORT
 """
 
 import argparse
+import re
+import subprocess
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cgroups
 import pods
 
+FRESH_MS = 2000
 HELP = {
     "container_cpu_usage_seconds_total": "CPU time used, in seconds.",
     "container_cpu_cfs_throttled_seconds_total": "Time throttled by the CPU quota, in seconds.",
-    "container_cpu_cfs_throttled_periods_total": "Scheduler periods in which the pod was throttled.",
+    "container_cpu_cfs_throttled_periods_total": "Scheduler periods with throttling.",
     "container_cpu_cfs_periods_total": "Scheduler periods elapsed while the pod wanted to run.",
     "container_memory_working_set_bytes": "Memory in use without inactive file pages, in bytes.",
     "container_memory_rss": "Anonymous memory, in bytes.",
@@ -26,7 +30,9 @@ HELP = {
     "container_network_transmit_bytes_total": "Bytes sent by the pod.",
     "container_network_receive_packets_total": "Packets received by the pod.",
     "container_network_transmit_packets_total": "Packets sent by the pod.",
-    "container_processes": "Processes in the pod.",
+    "container_tcp_round_trip_seconds": "Mean round trip of connections used in the last 2 s.",
+    "container_tcp_connections": "Established TCP connections to other addresses.",
+    "container_tcp_retransmitting": "Connections that are retransmitting now.",
 }
 
 
@@ -40,19 +46,53 @@ def network(pod: pods.Pod) -> dict[str, float]:
     }
 
 
+def peer(line: str) -> str:
+    """Return the peer's address in a line of `ss`, e.g. 10.77.0.1 from [::ffff:10.77.0.1]:8000."""
+    return line.split()[3].rpartition(":")[0].strip("[]").removeprefix("::ffff:")
+
+
+def tcp(pod: pods.Pod) -> dict[str, float]:
+    """Read the state of the pod's TCP connections to other addresses with iproute2's `ss`.
+
+    A connection's estimate (`rtt:`, ms) ages while nothing is acknowledged, so only connections with
+    an acknowledgement (`lastack:`, ms) in the last 2 s count; without any the metric is absent.
+    """
+    shown = subprocess.run(
+        ["ip", "netns", "exec", pod.namespace, "ss", "-tinHO", "state", "established"],  # noqa: S607
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    others = [line for line in shown.stdout.splitlines() if peer(line) != pod.address]
+    fresh = [
+        float(match["rtt"]) / 1000
+        for line in others
+        if (match := re.search(r" rtt:(?P<rtt>[0-9.]+)/.* lastack:(?P<lastack>[0-9]+)", line))
+        and int(match["lastack"]) <= FRESH_MS
+    ]
+    retransmitting = sum(" retrans:" in line and " retrans:0/" not in line for line in others)
+    state = {
+        "container_tcp_connections": len(others),
+        "container_tcp_retransmitting": retransmitting,
+    }
+    if fresh:
+        state["container_tcp_round_trip_seconds"] = sum(fresh) / len(fresh)
+    return state
+
+
 def render(stack: pods.Stack, hierarchy: cgroups.Hierarchy) -> str:
     """Return every pod's account in Prometheus' text format."""
     accounts = {
         pod.name: cgroups.usage(hierarchy, pod.group)
         | network(pod)
-        | {"container_processes": len(cgroups.members(hierarchy, pod.group))}
+        | tcp(pod)
         for pod in stack.pods.values()
     }
     lines = []
     for metric, text in HELP.items():
         kind = "counter" if metric.endswith("_total") else "gauge"
         lines += [f"# HELP {metric} {text}", f"# TYPE {metric} {kind}"]
-        lines += [f'{metric}{{service="{pod}"}} {a[metric]}' for pod, a in accounts.items()]
+        lines += [f'{metric}{{service="{pod}"}} {a[metric]}' for pod, a in accounts.items() if metric in a]
     return "\n".join(lines) + "\n"
 
 
@@ -60,7 +100,7 @@ def handler(stack: pods.Stack, hierarchy: cgroups.Hierarchy) -> type[BaseHTTPReq
     """Return a request handler that answers every GET with the current accounts."""
 
     class Metrics(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the base class calls this name
+        def do_GET(self) -> None:
             body = render(stack, hierarchy).encode()
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")

@@ -1,7 +1,8 @@
 """Pods of the local stack: what Kubernetes gives a pod, made with the kernel's own tools.
 
-A pod is a network namespace with its own address on one bridge, a control group with its own CPU and
-memory account, a process namespace whose end ends every process in it, and its own /dev/shm and Ray folder.
+A pod is a network namespace with its own address on one bridge, a control group with its own CPU
+and memory account, a process namespace whose end ends every process in it, and its own /dev/shm and
+Ray folder.
 
 Usage: pods.py --stack STACK.json COMMAND
   up                     create the bridge, the namespaces and the groups (idempotent)
@@ -9,11 +10,13 @@ Usage: pods.py --stack STACK.json COMMAND
   limit                  apply the CPU and memory limits; `limit --start` lifts the CPU limits
   observe                move Ray's metrics agents from the pods' groups to `observation`
   run NAME -- CMD ...    become the main process of a pod
-  group NAME -- CMD ...  run a command on the host inside the group `observation` or `load`
+  group NAME -- CMD ...  run a command on the host inside the group `observation` or `load`;
+                         `group --root NAME` keeps root's rights
   exec NAME -- CMD ...   run a command inside a running pod, as its user
   status                 print what exists, as JSON
 
-STACK.json: {"bridge", "gateway", "prefix", "log_dir", "user", "pods": {NAME: {"address", "cpu", "memory_bytes"}}}
+STACK.json: {"bridge", "gateway", "prefix", "log_dir", "user",
+             "pods": {NAME: {"address", "cpu", "memory_bytes"}}}
 """
 
 import argparse
@@ -34,6 +37,7 @@ HOST_GROUPS = {"observation": 1000, "load": 1000}
 BENCH_WEIGHT = 1000  # the whole bench against the machine's other work
 BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 METRICS_AGENT = b"ray::DashboardAgent"
+LINK_NAME_LENGTH = 15  # the kernel's limit for the name of a network interface
 
 
 class PodError(Exception):
@@ -74,12 +78,19 @@ class Stack:
 
     @classmethod
     def load(cls, path: Path) -> "Stack":
-        """Read STACK.json; pods get interface names from their order (a name has 15 characters)."""
+        """Read STACK.json; pods get interface names from their order.
+
+        Raises:
+            PodError: the bridge's name is too long to name the interfaces after it.
+        """
         raw: dict[str, Any] = json.loads(path.read_text())
         pods = {
             name: Pod(name=name, veth=f"{raw['bridge']}p{index}", **fields)
             for index, (name, fields) in enumerate(raw.pop("pods").items())
         }
+        for pod in pods.values():
+            if len(pod.veth) > LINK_NAME_LENGTH:
+                raise PodError(f"bridge {raw['bridge']}: too long a name for the interface {pod.veth}")
         return cls(**{**raw, "log_dir": Path(raw["log_dir"])}, pods=pods)
 
     def ray_folder(self, pod: Pod) -> Path:
@@ -172,7 +183,7 @@ def down(stack: Stack) -> bool:
         removed = True
         ip("link", "delete", stack.bridge)
     if BRIDGE_FILTER.exists() and filter_rule(stack, "--check"):
-        removed = filter_rule(stack, "--delete")
+        removed |= filter_rule(stack, "--delete")
     return removed
 
 
@@ -185,6 +196,14 @@ def limit(stack: Stack, start: bool) -> None:
             cgroups.unlimit_cpu(hierarchy, pod.group)
 
 
+def read_process(pid: int, file: str) -> bytes:
+    """Return a file of a process in /proc; nothing when the process has ended meanwhile."""
+    try:
+        return Path("/proc", str(pid), file).read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 def observe(stack: Stack) -> int:
     """Move the metrics agents out of the pods' groups, so that a fault does not blind the telemetry.
 
@@ -194,7 +213,7 @@ def observe(stack: Stack) -> int:
     hierarchy, moved = cgroups.find_hierarchy(), 0
     for pod in stack.pods.values():
         for pid in cgroups.members(hierarchy, pod.group):
-            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(METRICS_AGENT):
+            if read_process(pid, "cmdline").startswith(METRICS_AGENT):
                 cgroups.enter(hierarchy, f"{cgroups.ROOT}/observation", pid)
                 moved += 1
     return moved
@@ -202,7 +221,8 @@ def observe(stack: Stack) -> int:
 
 def as_user(stack: Stack, command: list[str]) -> list[str]:
     """Prefix a command so that it runs as the stack's user instead of root."""
-    return ["setpriv", f"--reuid={stack.user}", f"--regid={stack.user}", "--init-groups", *command]
+    group = pwd.getpwnam(stack.user).pw_gid
+    return ["setpriv", f"--reuid={stack.user}", f"--regid={group}", "--init-groups", *command]
 
 
 def run(stack: Stack, pod: Pod, command: list[str]) -> NoReturn:
@@ -220,12 +240,12 @@ def run(stack: Stack, pod: Pod, command: list[str]) -> NoReturn:
     os.execvp(program[0], program)  # noqa: S606
 
 
-def run_in_group(stack: Stack, group: str, command: list[str]) -> NoReturn:
+def run_in_group(stack: Stack, group: str, command: list[str], root: bool) -> NoReturn:
     """Replace this process by a command on the host, in one of the groups of HOST_GROUPS."""
     if group not in HOST_GROUPS:
         sys.exit(f"pods.py: no group {group!r}; choose one of {', '.join(HOST_GROUPS)}")
     cgroups.enter(cgroups.find_hierarchy(), f"{cgroups.ROOT}/{group}", os.getpid())
-    program = as_user(stack, command)
+    program = command if root else as_user(stack, command)
     os.execvp(program[0], program)  # noqa: S606
 
 
@@ -236,9 +256,9 @@ def main_process(pod: Pod) -> int:
         PodError: the pod does not run.
     """
     for pid in sorted(cgroups.members(cgroups.find_hierarchy(), pod.group)):
-        status = Path(f"/proc/{pid}/status").read_text()
-        ids = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
-        if len(ids) > 1 and ids[-1] == "1":
+        status = dict(line.split(b":", 1) for line in read_process(pid, "status").splitlines())
+        ids = status.get(b"NSpid", b"").split()
+        if len(ids) > 1 and ids[-1] == b"1":
             return pid
     raise PodError(f"{pod.name} does not run")
 
@@ -279,14 +299,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         command = commands.add_parser(name)
         command.add_argument("name")
         command.add_argument("argv", nargs="+")
+        if name == "group":
+            command.add_argument("--root", action="store_true")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
     """Run one command; errors are one line and exit status 1."""
     args = parse(sys.argv[1:])
-    stack = Stack.load(args.stack)
     try:
+        stack = Stack.load(args.stack)
         if args.command in ("run", "exec") and args.name not in stack.pods:
             sys.exit(f"pods.py: no pod {args.name!r}; choose one of {', '.join(stack.pods)}")
         match args.command:
@@ -301,7 +323,7 @@ def main() -> None:
             case "run":
                 run(stack, stack.pods[args.name], args.argv)
             case "group":
-                run_in_group(stack, args.name, args.argv)
+                run_in_group(stack, args.name, args.argv, args.root)
             case "exec":
                 exec_in_pod(stack, stack.pods[args.name], args.argv)
             case "status":

@@ -1,6 +1,6 @@
 """Check, before anything is changed, that this machine can carry the local stack.
 
-Usage: preflight.py < REQUIREMENTS.json     prints one line per problem and exits with 1, or prints nothing
+Usage: preflight.py < REQUIREMENTS.json    prints one line per problem and exits with 1, or nothing
 
 REQUIREMENTS.json: {"state_dir", "serve_environment", "bridge", "gateway", "prefix",
                     "pods": {NAME: {"address", "cpu"}}, "ports": [{"address", "port"}],
@@ -34,10 +34,10 @@ def machine(need: dict[str, Any]) -> Iterator[str]:
     if os.geteuid() != 0:
         yield "root is needed for namespaces and control groups; run as root or with sudo"
     cores, wanted = os.cpu_count() or 1, sum(pod["cpu"] for pod in need["pods"].values())
-    if wanted > cores - RESERVED_CORES:
+    if round(wanted + RESERVED_CORES, 6) > cores:
         yield (
-            f"the CPU limits of local_stack_pods add up to {wanted:g} of {cores} cores; leave at least "
-            f"{RESERVED_CORES} for telemetry and the load generator"
+            f"the CPU limits of local_stack_pods add up to {wanted:g} of {cores} cores; leave at "
+            f"least {RESERVED_CORES} for telemetry and the load generator"
         )
     meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     available = int(meminfo["MemAvailable"].split()[0]) // 1024
@@ -76,8 +76,8 @@ def ports(need: dict[str, Any]) -> Iterator[str]:
                 probe.bind((entry["address"], entry["port"]))
             except OSError as error:
                 yield (
-                    f"port {entry['port']} on {entry['address']}: {error.strerror} (see: ss -ltnp); "
-                    "choose another in the inventory (local_stack_*_port)"
+                    f"port {entry['port']} on {entry['address']}: {error.strerror} "
+                    "(see: ss -ltnp); choose another in the inventory (local_stack_*_port)"
                 )
 
 
@@ -91,12 +91,12 @@ def network(need: dict[str, Any]) -> Iterator[str]:
         text=True,
     )
     for link in json.loads(shown.stdout):
-        for entry in link["addr_info"]:
+        for entry in link.get("addr_info", []):  # some versions list other links as {}
             theirs = ipaddress.ip_network(f"{entry['local']}/{entry['prefixlen']}", strict=False)
             if ours.overlaps(theirs) and link["ifname"] != need["bridge"]:
                 yield (
-                    f"address range {ours} overlaps {theirs} of {link['ifname']}; choose another in the "
-                    "inventory (local_stack_gateway, local_stack_pods)"
+                    f"address range {ours} overlaps {theirs} of {link['ifname']}; choose another "
+                    "in the inventory (local_stack_gateway, local_stack_pods)"
                 )
     if Path(need["state_dir"], "stack.json").exists():
         return
@@ -117,7 +117,13 @@ def problems(need: dict[str, Any]) -> list[str]:
     return found
 
 
+def main() -> None:
+    """Print the problems."""
+    found = problems(json.load(sys.stdin))
+    for line in found:
+        print(line)
+    sys.exit(1 if found else 0)
+
+
 if __name__ == "__main__":
-    lines = problems(json.load(sys.stdin))
-    print("\n".join(lines))
-    sys.exit(1 if lines else 0)
+    main()

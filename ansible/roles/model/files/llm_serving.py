@@ -1,8 +1,8 @@
 """Serve one LLM with vLLM on Ray Serve, OpenAI-compatible: the same module on every platform.
 
-Each replica runs vLLM's engine and vLLM's own OpenAI application (`/v1/models`, `/v1/chat/completions`,
-`/health`, ...) inside a Ray Serve replica, so what is measured is the real serving path:
-proxy -> replica -> engine. Replicas are spread one per Ray node.
+Each replica runs vLLM's engine and vLLM's own OpenAI application (`/v1/models`,
+`/v1/chat/completions`, `/health`, ...) inside a Ray Serve replica, so what is measured is the real
+serving path: proxy -> replica -> engine. Replicas are spread one per Ray node.
 
 Usage: python llm_serving.py CONFIG.json     deploys and waits until every replica answers
 CONFIG.json: {"app", "replicas", "ready_timeout_s", "http": {...}, "ray_actor_options": {...},
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class JoinTrace:
-    """ASGI middleware: make the engine's span a child of Serve's, and name the replica that answers.
+    """ASGI middleware: make the engine's span a child of Serve's, and name the replica in answers.
 
     vLLM takes its parent span from the request's `traceparent` header, which still names the span
     above Serve; the header is replaced by the context of Serve's replica span.
@@ -59,7 +59,7 @@ class JoinTrace:
 class VLLMReplica:
     """One vLLM engine behind vLLM's OpenAI application."""
 
-    async def __init__(self, engine: dict[str, Any]) -> None:
+    async def __init__(self, engine: dict[str, Any]) -> None:  # type: ignore[misc]  # Serve awaits it
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.entrypoints.launchers.cli_args import make_arg_parser
         from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -73,7 +73,7 @@ class VLLMReplica:
             AsyncEngineArgs(**engine), stat_loggers=[RayPrometheusStatLogger]
         )
 
-    async def __serve_build_asgi_app__(self) -> ASGIApp:  # noqa: N807 - Serve looks for this name
+    async def __serve_build_asgi_app__(self) -> ASGIApp:
         from vllm.entrypoints.launchers.api_server.app_state import init_app_state
         from vllm.entrypoints.launchers.app import build_app
 
@@ -89,10 +89,10 @@ class VLLMReplica:
 
 
 def deploy(config: dict[str, Any]) -> None:
-    """Start Serve's proxy on the head node only, deploy the application, wait until it is healthy."""
+    """Start Serve's proxy on the head node only, deploy the application, wait until it is ready."""
     ray.init(address="auto", logging_level="warning")
     serve.start(proxy_location="HeadOnly", http_options=config["http"])
-    application = VLLMReplica.options(
+    application = VLLMReplica.options(  # type: ignore[attr-defined]  # the decorator adds it
         num_replicas=config["replicas"],
         max_ongoing_requests=config["max_ongoing_requests"],
         ray_actor_options=config["ray_actor_options"],
