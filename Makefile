@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 EXPERIMENT ?= quickstart
+RUN_ID ?= $(EXPERIMENT)
 INVENTORY ?= inventories/local
 PYTHON ?= python3
 
@@ -11,16 +12,16 @@ PYTHON ?= python3
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  EXPERIMENT=$(EXPERIMENT) (ansible/configs/experiments), INVENTORY=$(INVENTORY), PYTHON=$(PYTHON)"
+	@echo "  EXPERIMENT=$(EXPERIMENT) (ansible/configs/experiments), RUN_ID=$(RUN_ID) (data/runs), INVENTORY=$(INVENTORY), PYTHON=$(PYTHON)"
 
 experiment: dev-environment serve-environment ## Serve a model, load it, break it, find the culprit (about 8 minutes)
-	@.venv/bin/python ansible/run_experiment.py $(EXPERIMENT) --inventory $(INVENTORY)
+	@.venv/bin/python ansible/run_experiment.py $(EXPERIMENT) --run-id $(RUN_ID) --inventory $(INVENTORY)
 
 test: dev-environment ## Run the unit and integration tests
 	@.venv/bin/pytest -q
 
 test-e2e: dev-environment serve-environment ## Run a shortened experiment on the real stack, faults included (about 8 minutes)
-	@.venv/bin/pytest -q -m e2e ansible/tests
+	@.venv/bin/pytest -q -x -m e2e ansible/tests/test_e2e.py
 
 lint: dev-environment ## Check style, types and playbooks
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

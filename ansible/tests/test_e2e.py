@@ -10,15 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-ANSIBLE = Path(__file__).resolve().parents[1]
-REPOSITORY = ANSIBLE.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
 STATE = Path("/var/lib/rca-llm")
 RUNS = REPOSITORY / "data" / "runs"
@@ -34,24 +32,11 @@ pytestmark = [
 ]
 
 
-def playbook(*arguments: str) -> list[str]:
-    """Command line of ansible-playbook."""
-    return [str(TOOLS / "ansible-playbook"), *arguments]
-
-
 def run(argv: list[str]) -> str:
     """Run a command to its end and return what it printed; its failure fails the test."""
-    done = subprocess.run(argv, cwd=ANSIBLE, capture_output=True, text=True)
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     return done.stdout
-
-
-def wait_for(what: str, condition: Callable[[], bool], timeout_s: float) -> None:
-    """Poll until a condition holds."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"no {what} within {timeout_s} s"
-        time.sleep(0.5)
 
 
 def processes() -> list[str]:
@@ -88,16 +73,13 @@ def clean_machine() -> Iterator[None]:
     for folder in RUNS.glob("e2e-*"):
         shutil.rmtree(folder)
     yield
-    keep = ["-e", "local_stack_keep_packages=true"]
-    subprocess.run(playbook("uninstall.yaml", *keep), cwd=ANSIBLE, capture_output=True)
+    subprocess.run(["make", "uninstall"], cwd=REPOSITORY, capture_output=True)
     for folder in RUNS.glob("e2e-*"):
         shutil.rmtree(folder)
 
 
 def test_an_experiment_ends_with_complete_cases_and_a_leaderboard() -> None:
-    steps = "deploy,benchmark,collect-telemetry-data,evaluate"
-    options = ("-e", "experiment=smoke", "-e", "run_id=e2e-a", "--tags", steps)
-    printed = run(playbook("execute-experiment.yaml", *options))
+    printed = run(["make", "experiment", "EXPERIMENT=smoke", "RUN_ID=e2e-a"])
     assert "AC@1" in printed
     board = pd.read_csv(RUNS / "e2e-a/evaluation/leaderboard.csv")
     assert set(board["method"]) >= {"random", "nsigma", "baro"}
@@ -105,6 +87,7 @@ def test_an_experiment_ends_with_complete_cases_and_a_leaderboard() -> None:
         record = json.loads((RUNS / f"e2e-a/cases/{case}/case.json").read_text())
         assert record["quality"]["samples_share"] >= 0.95
         assert all(share >= 0.9 for share in record["quality"]["scrapes_during_fault"].values())
+    assert not traces_of_us()
 
 
 @pytest.mark.parametrize(
@@ -138,53 +121,58 @@ def test_one_trace_goes_through_every_service() -> None:
     assert (whole & engine).mean() > 0.9
 
 
+def test_one_case_can_be_diagnosed_without_its_ground_truth() -> None:
+    case = RUNS / "e2e-a/cases/ray-replicas-1_cpu_1"
+    printed = run([str(TOOLS / "rca-benchmark"), "diagnose", str(case), "--method", "baro"])
+    assert "ray-replicas-1" in printed
+
+
 def test_a_second_run_keeps_complete_cases_and_starts_nothing() -> None:
-    options = ("-e", "experiment=smoke", "-e", "run_id=e2e-a", "--tags", "deploy,benchmark,evaluate")
-    printed = run(playbook("execute-experiment.yaml", *options))
+    printed = run(["make", "experiment", "EXPERIMENT=smoke", "RUN_ID=e2e-a"])
     assert "to record: none" in " ".join(printed.split())
     assert "Start the supervisor" not in printed
 
 
-def test_a_killed_playbook_leaves_an_undo_record_that_the_sweep_carries_out() -> None:
-    options = ("-e", "experiment=smoke", "-e", "run_id=e2e-b", "--tags", "benchmark")
+def interrupt_in_mid_fault(number: signal.Signals) -> tuple[int, str]:
+    """Run an experiment and send a signal to its whole process group while the fault is active."""
     with subprocess.Popen(
-        playbook("execute-experiment.yaml", *options),
-        cwd=ANSIBLE,
-        stdout=subprocess.DEVNULL,
+        ["make", "experiment", "EXPERIMENT=smoke", "RUN_ID=e2e-b"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
         start_new_session=True,
     ) as child:
-        wait_for("fault", lambda: fault_active("e2e-b"), 120)
-        os.killpg(child.pid, signal.SIGKILL)
+        assert child.stdout is not None
+        lines = []
+        for line in child.stdout:
+            lines.append(line)
+            if "fault window, " in line:
+                assert fault_active("e2e-b")
+                os.killpg(child.pid, number)
+                break
+        lines += child.stdout.readlines()
+    return child.returncode, "".join(lines)
+
+
+def test_a_killed_playbook_leaves_an_undo_record_that_the_sweep_carries_out() -> None:
+    interrupt_in_mid_fault(signal.SIGKILL)
     assert fault_active("e2e-b")
-    printed = run(playbook("sweep-faults.yaml"))
-    assert "taken back and verified" in printed
+    assert "taken back and verified" in run(["make", "sweep"])
     assert not fault_active("e2e-b")
     assert not any(line.startswith("stress-ng") for line in processes())
     assert not list((STATE / "faults").glob("*.json"))
 
 
 def test_ctrl_c_in_mid_fault_leaves_neither_fault_nor_process() -> None:
-    with subprocess.Popen(
-        [sys.executable, "run_experiment.py", "smoke", "--run-id", "e2e-c"],
-        cwd=ANSIBLE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as child:
-        lines: list[str] = []
-        assert child.stdout is not None
-        for line in child.stdout:
-            lines.append(line)
-            if "Watch the fault window" in line:
-                assert fault_active("e2e-c")
-                os.killpg(child.pid, signal.SIGINT)
-    assert child.returncode == 130, "".join(lines[-60:])
-    assert not fault_active("e2e-c")
+    status, printed = interrupt_in_mid_fault(signal.SIGINT)
+    assert status != 0
+    assert "Done." in printed, printed[-3000:]
+    assert not list((STATE / "faults").glob("*.json"))
     assert not traces_of_us()
 
 
 def test_uninstalling_leaves_no_trace() -> None:
-    run(playbook("uninstall.yaml", "-e", "local_stack_keep_packages=true"))
+    run(["make", "uninstall"])
     assert not traces_of_us()
     assert not STATE.exists()
     assert not Path("/run/rca-llm").exists()

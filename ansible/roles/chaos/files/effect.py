@@ -1,7 +1,7 @@
 """Measure a fault's effect on the system itself, independent of what made the fault.
 
-Usage: effect.py throttling --group GROUP [--seconds S]   share of CPU periods in which the group was
-                                                          throttled, and cores used
+Usage: effect.py throttling --group GROUP [--seconds S]   share of CPU periods with throttling,
+                                                          and cores used
        effect.py round-trip --address ADDRESS             median of several ICMP round trips, in ms
 
 Prints JSON with `at_ns`, the UTC instant (epoch nanoseconds) at which the measurement ended.

@@ -90,12 +90,14 @@ def main() -> None:
     starter.add_argument("--lease", type=float, required=True)
     starter.add_argument("--group")
     starter.add_argument("--namespace")
-    starter.add_argument("argv", nargs="+")
     for command in (starter, commands.add_parser("stop"), commands.add_parser("list")):
         command.add_argument("--id", required=True)
-    args = parser.parse_args()
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    args, argv = parser.parse_args(sys.argv[1:end]), sys.argv[end + 1 :]
     if args.command == "start":
-        start(args.id, args.lease, args.group, args.namespace, args.argv)
+        if not argv:
+            parser.error("start needs a command behind --")
+        start(args.id, args.lease, args.group, args.namespace, argv)
     elif args.command == "stop":
         print("changed" if stop(args.id) else "unchanged")
     else:

@@ -1,8 +1,8 @@
-"""Delay packets in user space, for kernels without netem: verdicts of a netfilter queue, given late.
+"""Delay packets in user space, for kernels without netem: verdicts of a netfilter queue, late.
 
-A rule sends packets to a queue (`iptables ... -j NFQUEUE --queue-num N --queue-bypass`); this program
-accepts each one after the delay, in order. `bypass` makes it safe: when the program ends, the kernel
-lets packets pass. Only packet ids are read, never contents. Protocol:
+A rule sends packets to a queue (`iptables ... -j NFQUEUE --queue-num N --queue-bypass`); this
+program accepts each one after the delay, in order. `bypass` makes it safe: when the program ends,
+the kernel lets packets pass. Only packet ids are read, never contents. Protocol:
 linux/netfilter/nfnetlink_queue.h.
 
 Usage: packet_delay.py --queue N --delay-ms D [--jitter-ms J] [--seed S]

@@ -25,7 +25,7 @@ ID_FIELDS = ("traceId", "spanId", "parentSpanId")
 
 
 def with_hex_ids(node: Any) -> Any:
-    """Return a JSON tree with ids turned from base64 (protobuf's rule) into hexadecimal (OTLP's)."""
+    """Return a JSON tree with base64 ids (protobuf's rule) turned into hexadecimal (OTLP's)."""
     if isinstance(node, list):
         return [with_hex_ids(item) for item in node]
     if isinstance(node, dict):

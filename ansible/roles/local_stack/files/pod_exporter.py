@@ -1,9 +1,9 @@
 """Prometheus exporter of the pods: CPU, memory, network and TCP health per service.
 
-cAdvisor is not in every distribution and reads no network counters for plain control groups, so this
-small exporter offers cAdvisor's metric names with a `service` label: one set of queries serves both
-platforms. Network counters are read from the host's end of each pod's interface pair, so what the
-host transmits is what the pod receives. The kernel's own round-trip estimates of the pod's TCP
+cAdvisor is not in every distribution and reads no network counters for plain control groups, so
+this small exporter offers cAdvisor's metric names with a `service` label: one set of queries serves
+both platforms. Network counters are read from the host's end of each pod's interface pair, so what
+the host transmits is what the pod receives. The kernel's own round-trip estimates of the pod's TCP
 connections stand for what flow monitors report on a cluster; reading them needs root.
 
 Usage: pod_exporter.py --stack STACK.json --listen ADDRESS:PORT
@@ -54,16 +54,13 @@ def peer(line: str) -> str:
 def tcp(pod: pods.Pod) -> dict[str, float]:
     """Read the state of the pod's TCP connections to other addresses with iproute2's `ss`.
 
-    A connection's estimate (`rtt:`, ms) ages while nothing is acknowledged, so only connections with
-    an acknowledgement (`lastack:`, ms) in the last 2 s count; without any the metric is absent.
+    A connection's estimate (`rtt:`, ms) ages while nothing is acknowledged, so only connections
+    with an acknowledgement (`lastack:`, ms) in the last 2 s count; without any it is absent.
     """
-    shown = subprocess.run(
-        ["ip", "netns", "exec", pod.namespace, "ss", "-tinHO", "state", "established"],  # noqa: S607
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    others = [line for line in shown.stdout.splitlines() if peer(line) != pod.address]
+    command = ["ip", "netns", "exec", pod.namespace, "ss", "-tinHO", "state", "established"]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True)
+    own = (pod.address, "127.0.0.1", "::1")
+    others = [line for line in shown.stdout.splitlines() if peer(line) not in own]
     fresh = [
         float(match["rtt"]) / 1000
         for line in others
@@ -71,7 +68,7 @@ def tcp(pod: pods.Pod) -> dict[str, float]:
         and int(match["lastack"]) <= FRESH_MS
     ]
     retransmitting = sum(" retrans:" in line and " retrans:0/" not in line for line in others)
-    state = {
+    state: dict[str, float] = {
         "container_tcp_connections": len(others),
         "container_tcp_retransmitting": retransmitting,
     }
@@ -83,16 +80,16 @@ def tcp(pod: pods.Pod) -> dict[str, float]:
 def render(stack: pods.Stack, hierarchy: cgroups.Hierarchy) -> str:
     """Return every pod's account in Prometheus' text format."""
     accounts = {
-        pod.name: cgroups.usage(hierarchy, pod.group)
-        | network(pod)
-        | tcp(pod)
+        pod.name: cgroups.usage(hierarchy, pod.group) | network(pod) | tcp(pod)
         for pod in stack.pods.values()
     }
     lines = []
     for metric, text in HELP.items():
         kind = "counter" if metric.endswith("_total") else "gauge"
         lines += [f"# HELP {metric} {text}", f"# TYPE {metric} {kind}"]
-        lines += [f'{metric}{{service="{pod}"}} {a[metric]}' for pod, a in accounts.items() if metric in a]
+        lines += [
+            f'{metric}{{service="{pod}"}} {a[metric]}' for pod, a in accounts.items() if metric in a
+        ]
     return "\n".join(lines) + "\n"
 
 

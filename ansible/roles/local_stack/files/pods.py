@@ -90,8 +90,20 @@ class Stack:
         }
         for pod in pods.values():
             if len(pod.veth) > LINK_NAME_LENGTH:
-                raise PodError(f"bridge {raw['bridge']}: too long a name for the interface {pod.veth}")
+                raise PodError(
+                    f"{pod.veth} is too long for an interface; shorten the bridge's name"
+                )
         return cls(**{**raw, "log_dir": Path(raw["log_dir"])}, pods=pods)
+
+    def pod(self, name: str) -> Pod:
+        """Return one pod.
+
+        Raises:
+            SystemExit: there is none of that name.
+        """
+        if name not in self.pods:
+            sys.exit(f"pods.py: no pod {name!r}; choose one of {', '.join(self.pods)}")
+        return self.pods[name]
 
     def ray_folder(self, pod: Pod) -> Path:
         """Where the pod's Ray session, with its logs, is found on the host."""
@@ -188,7 +200,7 @@ def down(stack: Stack) -> bool:
 
 
 def limit(stack: Stack, start: bool) -> None:
-    """Apply every pod's limits; while pods start only memory is limited, as they import for long."""
+    """Apply every pod's limits; while pods start, only memory's, because they import for long."""
     hierarchy = cgroups.find_hierarchy()
     for pod in stack.pods.values():
         cgroups.limit(hierarchy, pod.group, pod.cpu, pod.memory_bytes)
@@ -205,7 +217,7 @@ def read_process(pid: int, file: str) -> bytes:
 
 
 def observe(stack: Stack) -> int:
-    """Move the metrics agents out of the pods' groups, so that a fault does not blind the telemetry.
+    """Move the metrics agents out of the pods' groups, so that a fault does not blind telemetry.
 
     Returns:
         How many agents were moved.
@@ -286,7 +298,7 @@ def status(stack: Stack) -> dict[str, Any]:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """Parse the command line; the part behind `--` is the command to run."""
+    """Parse the command line; what is behind the first `--` is the command to run, as it stands."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -298,10 +310,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     for name in ("run", "group", "exec"):
         command = commands.add_parser(name)
         command.add_argument("name")
-        command.add_argument("argv", nargs="+")
         if name == "group":
             command.add_argument("--root", action="store_true")
-    return parser.parse_args(arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    args = parser.parse_args(arguments[:end])
+    args.argv = arguments[end + 1 :]
+    if args.command in ("run", "group", "exec") and not args.argv:
+        parser.error(f"{args.command} needs a command behind --")
+    return args
 
 
 def main() -> None:
@@ -309,8 +325,6 @@ def main() -> None:
     args = parse(sys.argv[1:])
     try:
         stack = Stack.load(args.stack)
-        if args.command in ("run", "exec") and args.name not in stack.pods:
-            sys.exit(f"pods.py: no pod {args.name!r}; choose one of {', '.join(stack.pods)}")
         match args.command:
             case "up":
                 print("changed" if up(stack) else "unchanged")
@@ -321,11 +335,11 @@ def main() -> None:
             case "observe":
                 print(f"{observe(stack)} metrics agents moved")
             case "run":
-                run(stack, stack.pods[args.name], args.argv)
+                run(stack, stack.pod(args.name), args.argv)
             case "group":
                 run_in_group(stack, args.name, args.argv, args.root)
             case "exec":
-                exec_in_pod(stack, stack.pods[args.name], args.argv)
+                exec_in_pod(stack, stack.pod(args.name), args.argv)
             case "status":
                 print(json.dumps(status(stack)))
     except (PodError, cgroups.CgroupError, subprocess.CalledProcessError) as error:

@@ -1,10 +1,10 @@
 """Make a tiny random Llama and its tokenizer: a real model for vLLM without a model hub.
 
-The weights are random (seeded), so the text it writes is noise, but every part of a request is real:
-tokenising, scheduling, attention, KV cache, sampling, streaming. Two things are arranged by hand so
-that load is exact and every token is visible text: the end-of-sequence token and all tokens that are
-not whole ASCII text get a logit far below the others, so that an answer has exactly `max_tokens`
-tokens and each of them is one piece of readable text.
+The weights are random (seeded), so the text it writes is noise, but every part of a request is
+real: tokenising, scheduling, attention, KV cache, sampling, streaming. Two things are arranged by
+hand so that load is exact and every token is visible text: the end-of-sequence token and all tokens
+that are not whole ASCII text get a logit far below the others, so that an answer has exactly
+`max_tokens` tokens and each of them is one piece of readable text.
 
 Usage: python make_tiny_model.py --out DIR [--layers 4 --hidden 256 --seed 0]
 """
@@ -26,12 +26,13 @@ CHAT_TEMPLATE = (
 )
 CORPUS = """
 When a service slows down somebody has to find out which part of it is to blame and why it is slow.
-A request enters at the proxy, waits in a queue, is placed on a replica, and then the engine works on
-it one step at a time: first the whole prompt, then one token after another until the answer is done.
-The time to the first token tells how long it waited and how long the prompt took; the time between
-tokens tells how fast the engine runs. If memory is short, requests wait for free blocks in the cache.
-If the network is slow, every piece of the answer arrives late although the engine was quick. If the
-processor is busy with other work, each step takes longer, the queue grows, and users notice it soon.
+A request enters at the proxy, waits in a queue, is placed on a replica, and then the engine works
+on it one step at a time: first the whole prompt, then one token after another until the answer is
+done. The time to the first token tells how long it waited and how long the prompt took; the time
+between tokens tells how fast the engine runs. If memory is short, requests wait for free blocks in
+the cache. If the network is slow, every piece of the answer arrives late although the engine was
+quick. If the processor is busy with other work, each step takes longer, the queue grows, and users
+notice it soon.
 """.strip()
 
 
@@ -49,15 +50,16 @@ def train_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
             show_progress=False,
         ),
     )
+    unknown, begin, end = SPECIAL_TOKENS[:3]
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+        tokenizer_object=tokenizer, unk_token=unknown, bos_token=begin, eos_token=end
     )
     fast.chat_template = CHAT_TEMPLATE
     return fast
 
 
 def unwanted_tokens(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """Token ids that must not be generated: special tokens and pieces that are not printable ASCII."""
+    """Token ids that must not be generated: special tokens and what is no printable ASCII."""
     return [
         index
         for index in range(len(tokenizer))
@@ -70,8 +72,8 @@ def unwanted_tokens(tokenizer: PreTrainedTokenizerFast) -> list[int]:
 def build_model(tokenizer: PreTrainedTokenizerFast, layers: int, hidden: int) -> LlamaForCausalLM:
     """Build the random model; hidden dimension 0 is a constant that carries the logit offset.
 
-    No layer writes to dimension 0 of the residual stream (its output rows are zero), so it keeps the
-    sign that the embedding gave it and a large negative weight there suppresses a token.
+    No layer writes to dimension 0 of the residual stream (its output rows are zero), so it keeps
+    the sign that the embedding gave it and a large negative weight there suppresses a token.
     """
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -117,6 +119,9 @@ def main() -> None:
         model.save_pretrained(folder)
         recipe = {name: value for name, value in vars(args).items() if name != "out"}
         (folder / "recipe.json").write_text(json.dumps(recipe, sort_keys=True) + "\n")
+        folder.chmod(0o755)
+        for file in folder.iterdir():
+            file.chmod(0o644)  # safetensors writes for its owner only
         if args.out.exists():
             shutil.rmtree(args.out)
         folder.rename(args.out)

@@ -1,0 +1,181 @@
+"""Running an experiment: a fake playbook succeeds, fails, is interrupted; nothing is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ANSIBLE = Path(__file__).resolve().parents[1]
+# The program itself, with another repository and other tools, and without the patience.
+LAUNCHER = """
+import sys
+from pathlib import Path
+import run_experiment
+root = Path(sys.argv.pop(1))
+run_experiment.REPOSITORY = run_experiment.ANSIBLE = root
+run_experiment.TOOLS = root / "bin"
+run_experiment.PATIENCE_S = 0.2
+run_experiment.main()
+"""
+PLAYBOOK = """#!/bin/sh
+cd "$(dirname "$0")/.."
+echo "$*" >> calls
+case "$*" in
+  *sweep-faults.yaml*) echo "said by the sweep"; exit "$(cat sweep-status)" ;;
+  *"--tags delete"*) exit "$(cat delete-status)" ;;
+esac
+trap 'exit 99' INT
+[ -e hang ] && touch started
+while [ -e hang ]; do sleep 0.05; done
+exit "$(cat status)"
+"""
+REPORT = """#!/bin/sh
+cd "$(dirname "$0")/.."
+echo "report of $2"
+exit "$(cat report-status)"
+"""
+
+
+class Layout(NamedTuple):
+    """A repository of fake tools, and how to start the program in it."""
+
+    root: Path
+    command: list[str]
+
+    def set(self, **statuses: int) -> None:
+        """Choose the exit status of a tool."""
+        for name, status in statuses.items():
+            (self.root / name.replace("_", "-")).write_text(str(status))
+
+    def write_manifest(self, run_id: str = "demo") -> None:
+        """Let it look as if something had been started."""
+        folder = self.root / "data" / "runs" / run_id
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(json.dumps({}))
+
+    def calls(self) -> list[str]:
+        """Return the playbook's command lines so far, without the inventory."""
+        lines = (self.root / "calls").read_text().splitlines()
+        return [line.removeprefix(f"-i {self.root}/inventories/local ") for line in lines]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the program to its end."""
+        command = [*self.command, *arguments]
+        return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ANSIBLE)}
+OPTIONS = "-e experiment=demo -e run_id=demo"
+PLAYED = [f"execute-experiment.yaml {OPTIONS}"]
+CLEANED = [f"sweep-faults.yaml {OPTIONS}", f"execute-experiment.yaml {OPTIONS} --tags delete"]
+
+
+@pytest.fixture
+def layout(tmp_path: Path, fake_command: Callable[[str, str], Path]) -> Layout:
+    """Make a repository whose playbook and report do as they are told."""
+    sudo = fake_command("sudo", "exit 0")  # root can be had
+    ENVIRONMENT["PATH"] = f"{sudo.parent}{os.pathsep}{os.environ['PATH']}"
+    (tmp_path / "bin").mkdir()
+    for name, script in (("ansible-playbook", PLAYBOOK), ("rca-benchmark", REPORT)):
+        (tmp_path / "bin" / name).write_text(script)
+        (tmp_path / "bin" / name).chmod(0o755)
+    command = [sys.executable, "-c", LAUNCHER, str(tmp_path)]
+    made = Layout(tmp_path, [*command, "demo", "--inventory", str(tmp_path / "inventories/local")])
+    made.set(status=0, sweep_status=0, delete_status=0, report_status=0)
+    return made
+
+
+def test_success_shows_the_report(layout: Layout) -> None:
+    layout.write_manifest()
+    done = layout.run()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        f"report of {layout.root}/data/runs/demo/evaluation\n"
+        "Cases, results and logs: data/runs/demo\n"
+    )
+    assert layout.calls() == PLAYED
+
+
+def test_a_run_can_have_a_name_of_its_own(layout: Layout) -> None:
+    done = layout.run("--run-id", "second")
+    assert layout.calls() == ["execute-experiment.yaml -e experiment=demo -e run_id=second"]
+    assert done.stdout.endswith("data/runs/second\n")
+
+
+def test_the_reports_failure_is_passed_on(layout: Layout) -> None:
+    layout.set(report_status=3)
+    done = layout.run()
+    assert (done.returncode, done.stderr) == (3, "")
+
+
+def test_failure_before_anything_was_started_takes_nothing_back(layout: Layout) -> None:
+    layout.set(status=4)
+    assert layout.run().returncode == 4
+    assert layout.calls() == PLAYED
+
+
+def test_failure_takes_back_the_fault_and_stops_the_stack(layout: Layout) -> None:
+    layout.write_manifest()
+    layout.set(status=2)
+    done = layout.run()
+    assert (done.returncode, done.stderr) == (2, "")
+    assert layout.calls() == PLAYED + CLEANED
+    assert "report of" not in done.stdout
+    assert done.stdout.endswith("the same command goes on from there.\n")
+
+
+def test_a_sweep_that_fails_says_what_to_do(layout: Layout) -> None:
+    layout.write_manifest()
+    layout.set(status=2, sweep_status=1)
+    done = layout.run()
+    assert done.returncode == 1
+    assert "said by the sweep" in done.stderr
+    assert "sweep-faults.yaml failed; fix what it says above, then run: make uninstall" in done.stderr
+    assert layout.calls() == PLAYED + CLEANED[:1]
+
+
+@pytest.fixture
+def hanging(layout: Layout, wait_for: Callable[..., None]) -> Iterator[subprocess.Popen[str]]:
+    """Start the program, and a playbook that goes on until it is interrupted."""
+    layout.write_manifest()
+    (layout.root / "hang").touch()
+    with subprocess.Popen(
+        layout.command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            wait_for((layout.root / "started").exists)
+            yield child
+        finally:
+            (layout.root / "hang").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_playbook_and_cleans_up(
+    layout: Layout, hanging: subprocess.Popen[str], number: signal.Signals, status: int
+) -> None:
+    hanging.send_signal(number)
+    printed, _ = hanging.communicate(timeout=60)
+    assert hanging.returncode == status
+    assert layout.calls() == PLAYED + CLEANED
+    assert "The experiment did not finish" in printed
+    assert "report of" not in printed
+
+
+def test_a_signal_counts_even_if_the_playbook_then_succeeds(
+    layout: Layout, hanging: subprocess.Popen[str]
+) -> None:
+    playbook = layout.root / "bin" / "ansible-playbook"
+    assert "exit 99" in playbook.read_text()
+    hanging.send_signal(signal.SIGSTOP)  # so that the signal and the end arrive together
+    (layout.root / "hang").unlink()
+    hanging.send_signal(signal.SIGTERM)
+    hanging.send_signal(signal.SIGCONT)
+    hanging.communicate(timeout=60)
+    assert hanging.returncode == 143
+    assert layout.calls() == PLAYED + CLEANED
