@@ -15,12 +15,12 @@ torch_cpu_index=https://download.pytorch.org/whl/cpu
 cd "$(dirname "$0")/.."
 
 case $kind in
-  dev) environment=.venv size="600 MB: Ansible, pandas, pytest, linters" ;;
-  serve) environment=.venv-serve size="3 GB: Ray Serve, vLLM and PyTorch for CPUs" ;;
+  dev) environment=.venv size="600 MB: Ansible, pandas, pytest, linters" inputs=(dev.txt ../pyproject.toml) ;;
+  serve) environment=.venv-serve size="3 GB: Ray Serve, vLLM and PyTorch for CPUs" inputs=(serve.txt) ;;
   *) echo "set-up.sh: unknown environment '$kind'; choose dev or serve" >&2; exit 2 ;;
 esac
 
-wanted=$(cat "requirements/$kind.txt" pyproject.toml "$0" | sha256sum)
+wanted=$(cd requirements && cat "${inputs[@]}" set-up.sh | sha256sum)
 stamp=$environment/.complete
 if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
   exit 0
@@ -43,7 +43,8 @@ fi
 
 echo "Setting up $environment (about $size); this happens once"
 [ -x "$environment/bin/python" ] || "$python" -m venv "$environment"
-pip=("$environment/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --progress-bar off)
+pip=("$environment/bin/python" -m pip --disable-pip-version-check --no-input install)
+[ -t 1 ] || pip+=(--quiet) # on a terminal pip shows what it downloads
 if [ "$kind" = dev ]; then
   "${pip[@]}" --constraint requirements/dev.txt --editable '.[dev]'
 else

@@ -1,7 +1,8 @@
-"""Progress on the terminal: one line per task with the seconds since the start, messages as plain text.
+"""Progress on the terminal: one line per task, messages as plain text.
 
-Ansible's own output takes three lines per task and hides what a reader waits for. This one says what is
-being done before it is done, shows the playbook's messages as they are, and leaves failures to Ansible.
+Ansible's own output takes three lines per task and hides what a reader waits for. This one says
+what is being done before it is done, with the seconds since the start, shows the playbook's
+messages as they are, and leaves failures to Ansible.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ DOCUMENTATION = """
     short_description: one line per task, messages as plain text
     description:
       - One line per task with the seconds since the start; messages of debug tasks as plain text.
-      - Failures, warnings and the recap look as in the default callback. With -v it is the default callback.
+      - Failures, warnings and the recap look as in the default callback.
+      - With -v everything does.
     extends_documentation_fragment:
       - default_callback
       - result_format_callback
@@ -64,7 +66,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc] # Ansible ships no 
         if self._verbose:
             super().v2_playbook_on_task_start(task, is_conditional)
             return
-        self._last_task_name = task.get_name().strip()
+        self._last_task_name = task.get_name().strip()  # the heading of a failure
         if action_of(task) not in QUIET_ACTIONS:
             self._say(task.get_name().strip())
 

@@ -72,9 +72,7 @@ def wait_for() -> Callable[[Callable[[], object]], None]:
 
 
 @pytest.fixture
-def fake_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str, str], Path]:
+def fake_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
     """Put a shell script first on PATH under a command's name."""
     folder = tmp_path / "fake-commands"
 
@@ -117,9 +115,10 @@ def group(hierarchy: Any, cgroups: ModuleType) -> Iterator[str]:
     name = f"{GROUP}-{os.getpid()}"
     try:
         cgroups.create(hierarchy, name)
-        yield name
-    except cgroups.CgroupError as error:
+    except (OSError, cgroups.CgroupError) as error:
         pytest.skip(f"control groups cannot be made here: {error}")
+    try:
+        yield name
     finally:
         cgroups.remove(hierarchy, name)
 
@@ -179,12 +178,17 @@ def description(tmp_path: Path) -> dict[str, Any]:
 def throw_away(
     tmp_path: Path,
     hierarchy: Any,
+    group: str,
+    namespace: str,
     description: dict[str, Any],
     program: Callable[[str], ModuleType],
     cgroups: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[SimpleNamespace]:
-    """A stack of two empty pods under names of its own; whatever the test made is removed."""
+    """A stack of two empty pods under names of its own; whatever the test made is removed.
+
+    It asks for a group and a namespace only to be skipped where they cannot be made.
+    """
     pods = program("pods")
     if clash := [s for s in SERVICES if (pods.NAMESPACES / f"rca-{s}").exists()]:
         pytest.skip(f"namespaces of another test run exist: {clash}")

@@ -1,4 +1,4 @@
-"""Control groups: found and read on fake trees of both versions, made and removed on the real one."""
+"""Control groups: read on fake trees of both versions, made and removed on the real one."""
 
 import os
 import signal
@@ -191,9 +191,7 @@ def test_a_new_group_of_version_2_gets_its_controllers_from_its_parents(
     assert (tmp_path / "bench/pods/new/cpu.weight").read_text() == "100"
 
 
-def test_a_refused_write_names_file_and_value(
-    cgroups: ModuleType, v2: Any, tmp_path: Path
-) -> None:
+def test_a_refused_write_names_file_and_value(cgroups: ModuleType, v2: Any, tmp_path: Path) -> None:
     (tmp_path / "bench/pod/cpu.max").unlink()
     (tmp_path / "bench/pod/cpu.max").mkdir()
     with pytest.raises(cgroups.CgroupError, match=r"cpu\.max: cannot write '10000 20000'"):
@@ -204,9 +202,7 @@ def test_removing_what_is_not_there_changes_nothing(cgroups: ModuleType, v1: Any
     assert cgroups.remove(v1, "absent") is False
 
 
-def test_empty_groups_are_removed_from_below(
-    cgroups: ModuleType, v1: Any, tmp_path: Path
-) -> None:
+def test_empty_groups_are_removed_from_below(cgroups: ModuleType, v1: Any, tmp_path: Path) -> None:
     (tmp_path / "cpu/empty/a/b").mkdir(parents=True)
     (tmp_path / "memory/empty").mkdir()
     assert cgroups.remove(v1, "empty") is True

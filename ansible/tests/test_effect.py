@@ -27,7 +27,7 @@ def effect(program: Callable[[str], ModuleType]) -> ModuleType:
 
 
 def account(cpu_s: float, throttled: int, periods: int) -> dict[str, float]:
-    """Return the part of a group's account that the measurement reads, and some that it does not."""
+    """Return what the measurement reads of a group's account, and something that it does not."""
     return {
         "container_cpu_usage_seconds_total": cpu_s,
         "container_cpu_cfs_throttled_periods_total": throttled,
@@ -70,7 +70,9 @@ def test_a_group_that_did_not_want_to_run_is_not_throttled(
 def test_a_round_trip_is_the_median_of_what_came_back(
     effect: ModuleType, fake_command: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
-    fake_command("ping", f"echo \"$LC_ALL $*\" > {tmp_path}/asked\ncat <<'END'\n{ANSWER}END\nexit 1")
+    fake_command(
+        "ping", f"echo \"$LC_ALL $*\" > {tmp_path}/asked\ncat <<'END'\n{ANSWER}END\nexit 1"
+    )
     assert effect.round_trip("10.0.0.1") == {"round_trip_ms": 61.5}
     assert (tmp_path / "asked").read_text() == "C -n -c 5 -i 0.2 -W 15 10.0.0.1\n"
 
@@ -79,7 +81,7 @@ def test_no_answer_is_one_error_with_pings_own_words(
     effect: ModuleType, fake_command: Callable[[str, str], Path]
 ) -> None:
     fake_command("ping", "echo '100% packet loss'; echo 'no route' >&2; exit 1")
-    with pytest.raises(SystemExit, match="no answer from 10.0.0.1: 100% packet loss\nno route"):
+    with pytest.raises(SystemExit, match=r"no answer from 10\.0\.0\.1: 100% packet loss\nno route"):
         effect.round_trip("10.0.0.1")
 
 

@@ -24,7 +24,9 @@ def serve_environment(tmp_path: Path) -> Path:
     for name, version in (("ray", "9.8.7"), ("unrelated", "1.0")):
         folder = tmp_path / "serve/lib/python3.99/site-packages" / f"{name}-{version}.dist-info"
         folder.mkdir(parents=True)
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
     return tmp_path / "serve"
 
 

@@ -1,4 +1,4 @@
-"""Fault processes: started, found by their mark, ended by hand, by the lease, whatever else died."""
+"""Fault processes: started, found by their mark, ended by hand or by the lease."""
 
 import json
 import os

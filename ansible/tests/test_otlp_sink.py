@@ -80,9 +80,7 @@ def post(url: str, body: bytes, **headers: str) -> int:
     return requests.post(url, data=body, headers=headers, timeout=30).status_code
 
 
-def test_a_request_becomes_one_line_with_hexadecimal_ids(
-    sink: Sink, export_request: bytes
-) -> None:
+def test_a_request_becomes_one_line_with_hexadecimal_ids(sink: Sink, export_request: bytes) -> None:
     answer = requests.post(sink.url, data=export_request, timeout=30)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["Content-Type"] == "application/x-protobuf"

@@ -74,7 +74,7 @@ def test_a_malformed_datagram_is_an_error(packet_delay: ModuleType, datagram: by
     ids=["none", "no room for an id", "another", "empty header"],
 )
 def test_a_packet_without_id_is_an_error(packet_delay: ModuleType, attributes: bytes) -> None:
-    with pytest.raises(ValueError, match="malformed|without header"):
+    with pytest.raises(ValueError, match=r"malformed|without header"):
         packet_delay.packet_id(bytes(4) + attributes)
 
 
@@ -91,7 +91,7 @@ class AllAcceptedError(Exception):
 
 
 class FakeKernel:
-    """The kernel's end of the socket: announces packets at once, keeps what is accepted and when."""
+    """The kernel's end of the socket: announces packets at once, notes when each is accepted."""
 
     def __init__(self, datagram: bytes, count: int) -> None:
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -131,9 +131,7 @@ def inside(namespace: str) -> tuple[str, ...]:
     if not shutil.which("iptables"):
         pytest.skip("needs iptables")
     rule = ["OUTPUT", "-o", "lo", "-j", "NFQUEUE", "--queue-num", str(QUEUE), "--queue-bypass"]
-    added = subprocess.run(
-        [*prefix, "iptables", "--append", *rule], capture_output=True, text=True
-    )
+    added = subprocess.run([*prefix, "iptables", "--append", *rule], capture_output=True, text=True)
     if added.returncode != 0:
         pytest.skip(f"this kernel has no NFQUEUE: {added.stderr.strip()}")
     return prefix

@@ -13,7 +13,11 @@ import yaml
 
 ANSIBLE = Path(__file__).resolve().parents[1]
 SERVICES = ["nginx-proxy", "ray-head", "ray-replicas-0", "ray-replicas-1"]
-EXPERIMENT = {
+CASES: list[dict[str, Any]] = [
+    {"fault": "cpu", "target": "ray-replicas-1", "repetitions": 2},
+    {"fault": "delay", "target": "ray-head", "repetitions": 1, "parameters": {"ms": 7.5}},
+]
+EXPERIMENT: dict[str, Any] = {
     "experiment_name": "demo",
     "experiment_seed": 1,
     "experiment_model": "small",
@@ -24,10 +28,7 @@ EXPERIMENT = {
         "output_tokens": 4,
     },
     "experiment_windows": {"warmup": 0, "normal": 10, "fault": 5, "after": 0},
-    "experiment_faults": [
-        {"fault": "cpu", "target": "ray-replicas-1", "repetitions": 2},
-        {"fault": "delay", "target": "ray-head", "repetitions": 1, "parameters": {"ms": 7.5}},
-    ],
+    "experiment_faults": CASES,
 }
 FAULTS = {
     "cpu": {
@@ -117,9 +118,11 @@ def test_cases_come_in_order_with_merged_parameters(plan: Plan) -> None:
 
 def test_seeds_follow_from_the_experiments_seed_alone(plan: Plan) -> None:
     seeds = [case["seed"] for case in plan()["cases"]]
-    assert seeds == [case["seed"] for case in plan()["cases"]]
-    assert seeds == [1331158640, 2823250178, 2137757553] or len(set(seeds)) == 3
-    assert all(0 <= seed < 2**32 for seed in seeds)
+    assert seeds == [
+        1085849482,
+        3139430357,
+        2530998899,
+    ]  # the first 32 bits of sha256("1/<case id>")
     others = put(EXPERIMENT, "experiment_faults.0.repetitions", 1)
     assert plan(others)["cases"][0]["seed"] == seeds[0]
     assert plan(EXPERIMENT | {"experiment_seed": 2})["cases"][0]["seed"] != seeds[0]
@@ -262,7 +265,7 @@ def test_a_missing_key_is_named(plan: Plan, planner: ModuleType) -> None:
 
 
 def test_a_fault_and_target_are_listed_once(plan: Plan, planner: ModuleType) -> None:
-    twice = EXPERIMENT | {"experiment_faults": EXPERIMENT["experiment_faults"] * 2}  # type: ignore[operator]
+    twice = EXPERIMENT | {"experiment_faults": [*CASES, *CASES]}
     assert refusal(planner, plan, twice) == (
         "experiment_faults: a fault and target are listed twice; use repetitions"
     )

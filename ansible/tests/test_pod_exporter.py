@@ -17,7 +17,7 @@ SAMPLE = re.compile(
     r'(?P<metric>[a-zA-Z_:][a-zA-Z0-9_:]*)\{service="(?P<service>[^"\\\n]+)"\} '
     r"(?P<value>[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?)"
 )
-# Three lines of `ss -tinHO state established`: to another pod over IPv6, to itself, to a stale peer.
+# Lines of `ss -tinHO state established`: to a pod over IPv6, twice to itself, to an idle peer.
 CONNECTIONS = """\
 0      0      [::ffff:10.79.0.10]:8000  [::ffff:10.79.0.11]:51000 cubic rto:204 rtt:3.5/1.2 \
 ato:40 lastsnd:12 lastrcv:12 lastack:12 retrans:1/3 pacing_rate 1Mbps
@@ -53,7 +53,7 @@ def exporter(program: Callable[[str], ModuleType]) -> ModuleType:
 
 
 def parse(text: str) -> dict[str, dict[str, float]]:
-    """Read Prometheus' text format: metric -> service -> value; each is described before its use."""
+    """Read Prometheus' text format: metric -> service -> value; a TYPE comes before each."""
     kinds: dict[str, str] = {}
     values: dict[str, dict[str, float]] = {}
     assert text.endswith("\n")
