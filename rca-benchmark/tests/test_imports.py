@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "methods": {"errors", "case", "preprocess"},
     "dataset": {"errors", "case"},
     "export": {"errors", "case"},
-    "evaluation": {"errors", "case", "dataset", "methods"},
+    "evaluation": {"errors", "case", "dataset", "methods", "preprocess"},
     "report": {"errors", "case", "evaluation", "methods"},
 }
 

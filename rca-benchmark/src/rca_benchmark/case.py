@@ -71,6 +71,9 @@ class Observation:
     def __post_init__(self) -> None:
         _check_services(self.services)
         _check_metrics(self.metrics, self.step_ns)
+        for table in (self.metrics, self.logs, self.traces, self.topology):
+            if table.attrs:  # could carry more than the schema says, the truth included
+                raise CaseError(f"a table holds attrs: {', '.join(map(str, table.attrs))}")
         _check_columns("logs", self.logs, LOG_COLUMNS)
         _check_columns("traces", self.traces, TRACE_COLUMNS)
         _check_columns("topology", self.topology, EDGE_COLUMNS)
@@ -135,6 +138,7 @@ class Case:
         digest: hex SHA-256 of the content, independent of names and places.
         observation: what methods see.
         truth: what they are scored against.
+        notes: what reading changed or left out, such as rows moved to the step; one line each.
 
     Raises:
         CaseError: the target is not one of the candidates.
@@ -145,6 +149,7 @@ class Case:
     digest: str
     observation: Observation
     truth: GroundTruth
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.truth.service not in self.observation.services:
@@ -200,12 +205,12 @@ def _check_metrics(metrics: pd.DataFrame, step_ns: int) -> None:
         raise CaseError("metrics: no row")
     if len(set(names)) != len(names):
         raise CaseError("metrics: a column occurs twice")
-    for name in names[1:]:
+    for name, dtype in zip(names[1:], metrics.dtypes.iloc[1:], strict=True):
         service, underscore, metric = str(name).partition("_")
         if not (service and underscore and metric):
             raise CaseError(f"metrics: column {name!r} is not named <service>_<metric>")
-        if metrics[name].dtype != np.dtype("float64"):
-            raise CaseError(f"metrics: column {name} is {metrics[name].dtype}, expected float64")
+        if dtype != np.dtype("float64"):
+            raise CaseError(f"metrics: column {name} is {dtype}, expected float64")
     if step_ns <= 0:
         raise CaseError(f"metrics: step is {step_ns} ns, expected more than 0")
     wrong = np.flatnonzero(np.diff(metrics["time"].to_numpy()) != step_ns)

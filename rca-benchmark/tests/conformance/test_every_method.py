@@ -11,6 +11,7 @@ from rca_benchmark.case import Case, GroundTruth, Observation
 from rca_benchmark.errors import MethodFailed
 from rca_benchmark.methods import Ranking, all_methods
 from rca_benchmark.methods.ranking import candidate_indicators
+from rca_benchmark.preprocess import Preparation, prepare, without_inject_time
 
 pytestmark = pytest.mark.parametrize("method", all_methods(), ids=lambda method: method.name)
 
@@ -85,6 +86,26 @@ def test_hostile_columns_are_answered_or_refused(method, make_observation, name)
 @pytest.mark.parametrize(("before", "after"), [(2, 2), (1, 1), (40, 2), (2, 40)])
 def test_short_windows_are_answered_or_refused(method, make_observation, before, after):
     answer(method, make_observation(before=before, after=after))
+
+
+def test_ten_services_of_eight_metrics_and_two_rows_of_fault(method, make_observation):
+    rng = np.random.default_rng(0)
+    names = [f"s{service}_m{metric}" for service in range(10) for metric in range(8)]
+    metrics = pd.DataFrame(rng.normal(size=(62, 80)), columns=names)
+    services = tuple(f"s{service}" for service in range(10))
+    assert answer(method, make_observation(metrics, before=60, services=services)) is not None
+
+
+def test_a_prepared_observation_is_answered_and_read_only(method, make_observation):
+    metrics = make_observation().metrics.drop(columns="time")
+    metrics["ray-head_cpu"] = 1.0
+    metrics.loc[3:20, "nginx-proxy_cpu"] = np.nan
+    found = prepare(make_observation(metrics), Preparation(tdelta=3.0, length=15)).observation
+    seen = found if method.uses_inject_time else without_inject_time(found)
+    ranking = answer(method, seen)
+    assert ranking is not None
+    assert answer(method, seen) == ranking  # the second time from shared values
+    pd.testing.assert_frame_equal(found.metrics, seen.metrics)
 
 
 def test_three_hundred_columns_are_answered(method, make_observation):

@@ -155,3 +155,41 @@ def test_a_folder_without_cases_is_refused(tmp_path):
         find_cases(tmp_path)
     with pytest.raises(CaseError, match="no such folder"):
         find_cases(tmp_path / "none")
+
+
+@pytest.mark.parametrize("change", [{"step_ns": "1s"}, {"services": "a"}, {"files": []}])
+def test_a_wrong_manifest_is_named(tmp_path, full, truth, change):
+    write(tmp_path / "one", full, truth)
+    path = tmp_path / "one" / "case.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CaseError, match=rf"case\.json: {next(iter(change))} is"):
+        native.read_case(tmp_path / "one", "set")
+
+
+def test_a_manifest_cannot_name_files_elsewhere(tmp_path, full, truth):
+    write(tmp_path / "one", full, truth)
+    path = tmp_path / "one" / "case.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"]["../secret"] = "0"
+    path.write_text(json.dumps(manifest))
+    assert "'../secret' is no file name" in native.find_problems(tmp_path / "one")[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda metrics: metrics.iloc[::-1], "row 1 is not 1000000000 ns after"),
+        (lambda metrics: metrics.drop(index=5), "row 5 is not"),
+        (lambda metrics: metrics.iloc[:40], "leaves no row before or none after"),
+        (lambda metrics: metrics.iloc[40:], "leaves no row before or none after"),
+        (lambda metrics: metrics.rename(columns={"ray-head_cpu": "cpu"}), "'cpu' is not named"),
+        (lambda metrics: metrics.drop(columns="time"), "first column must be time"),
+        (lambda metrics: metrics.astype({"ray-head_cpu": "str"}), "ray-head_cpu is str, expected"),
+    ],
+)
+def test_wrong_metrics_are_named_by_case_and_row(tmp_path, full, truth, change, message):
+    write(tmp_path / "one", full, truth)
+    change(full.metrics).to_parquet(tmp_path / "one" / "metrics.parquet", index=False)
+    with pytest.raises(CaseError, match=message) as error:
+        native.read_case(tmp_path / "one", "set")
+    assert f"{tmp_path / 'one'}: " in str(error.value)

@@ -17,6 +17,7 @@ def add_command(
     run: Callable[[argparse.Namespace], int],
     text: str,
     example: str,
+    prefix: str = "",
 ) -> argparse.ArgumentParser:
     """Add one command with its help and an example.
 
@@ -26,12 +27,13 @@ def add_command(
         run: what it does; its result is the exit status.
         text: one clause for the list of commands.
         example: arguments that work, shown in ``--help``.
+        prefix: what stands before the name in the example, with a blank at its end.
     """
     command = commands.add_parser(
         name,
         help=text,
         description=f"{text[0].upper()}{text[1:]}.",
-        epilog=f"example:\n  rca-benchmark {name} {example}",
+        epilog=f"example:\n  rca-benchmark {prefix}{name} {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.set_defaults(run=run)

@@ -9,6 +9,8 @@ from rca_benchmark.commands.common import add_command
 if TYPE_CHECKING:
     import argparse
 
+    from rca_benchmark.methods import Method
+
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
@@ -21,9 +23,23 @@ def _methods(_args: argparse.Namespace) -> int:
 
     from rca_benchmark.methods import all_methods
 
-    table = Table("method", "sources", "told the inject time", "chance plays a part", "paper")
+    table = Table("method", "sources", "uses", "cost", "needs", "paper")
     for method in all_methods():
-        flags = ["yes" if flag else "no" for flag in (method.uses_inject_time, method.stochastic)]
-        table.add_row(method.name, ", ".join(sorted(method.sources)), *flags, method.paper)
+        table.add_row(method.name, *_declaration(method))
+    table.columns[0].no_wrap = True
     Console().print(table)
     return 0
+
+
+def _declaration(method: Method) -> tuple[str, ...]:
+    uses = [("inject time", method.uses_inject_time), ("chance", method.stochastic)]
+    needs = f"{', '.join(method.needs)} (extra {method.extra})" if method.extra else ""
+    if method.missing:
+        needs += ": not installed"
+    return (
+        ", ".join(sorted(method.sources)),
+        ", ".join(name for name, used in uses if used),
+        method.cost,
+        needs,
+        method.paper,
+    )

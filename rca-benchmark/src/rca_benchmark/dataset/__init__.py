@@ -1,11 +1,18 @@
-"""Data sets: a data set is a folder of cases, in the native or in RCAEval's legacy layout."""
+"""Data sets: a data set is a folder of cases, in any of the layouts that are read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final
 
-from rca_benchmark.dataset import native, rcaeval
+from rca_benchmark.dataset import (
+    index,
+    native,
+    petshop,
+    rcaeval,
+    rcaeval_parquet,
+    refstack,
+)
+from rca_benchmark.dataset.layout import CaseRef, Layout
 from rca_benchmark.errors import CaseError
 
 if TYPE_CHECKING:
@@ -13,42 +20,29 @@ if TYPE_CHECKING:
 
     from rca_benchmark.case import Case, Observation
 
-__all__ = ["CaseRef", "find_cases", "read_case", "read_observation"]
+__all__ = ["LAYOUTS", "CaseRef", "Layout", "find_cases", "read_case", "read_observation"]
 
-Layout = Literal["native", "rcaeval"]
-
-
-@dataclass(frozen=True)
-class CaseRef:
-    """Where a case lies; cheap to make and to send to another process."""
-
-    dataset: str
-    name: str
-    path: Path
-    layout: Layout
+# In the order in which they are tried: those that are told apart by less come later.
+LAYOUTS: Final[tuple[Layout, ...]] = (native, petshop, refstack, rcaeval_parquet, rcaeval)
+_BY_NAME: Final = {layout.NAME: layout for layout in LAYOUTS}
 
 
 def find_cases(root: Path) -> list[CaseRef]:
-    """All cases of a data set, by name. Nothing is read; hidden folders are left out.
+    """All cases of a data set, by name. No case is read; of a data set with an index, only that.
 
     Raises:
-        CaseError: the folder is missing or holds no case.
+        CaseError: the folder is missing or holds no case, or its index is out of date.
     """
     if not root.is_dir():
         raise CaseError(f"{root}: no such folder")
+    if index.is_indexed(root):
+        return index.find_cases(root)
     dataset = root.resolve().name
-    folders = _folders(root)
-    if any((folder / "case.json").is_file() for folder in folders):
-        return [CaseRef(dataset, folder.name, folder, "native") for folder in folders]
-    instances = [path for folder in folders if "_" in folder.name for path in _folders(folder)]
-    if any(rcaeval.is_legacy_case(path) for path in instances):
-        return [
-            CaseRef(dataset, f"{path.parent.name}/{path.name}", path, "rcaeval")
-            for path in instances
-        ]
-    raise CaseError(
-        f"{root}: no case found; expected <case>/case.json or <service>_<fault>/<n>/data.csv"
-    )
+    for layout in LAYOUTS:
+        if paths := layout.find(root):
+            return [CaseRef(dataset, layout.case_name(path), path, layout.NAME) for path in paths]
+    expected = "; ".join(layout.EXPECTED for layout in LAYOUTS)
+    raise CaseError(f"{root}: no case found; expected one of {expected}")
 
 
 def read_case(ref: CaseRef) -> Case:
@@ -57,8 +51,7 @@ def read_case(ref: CaseRef) -> Case:
     Raises:
         CaseError: the case cannot be read.
     """
-    reader = native.read_case if ref.layout == "native" else rcaeval.read_case
-    return reader(ref.path, ref.dataset)
+    return _BY_NAME[ref.layout].read_case(ref.path, ref.dataset)
 
 
 def read_observation(directory: Path) -> Observation:
@@ -67,12 +60,7 @@ def read_observation(directory: Path) -> Observation:
     Raises:
         CaseError: the case cannot be read.
     """
-    if rcaeval.is_legacy_case(directory):
-        return rcaeval.read_observation(directory)
-    return native.read_observation(directory)
-
-
-def _folders(root: Path) -> list[Path]:
-    return sorted(
-        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    for layout in LAYOUTS:
+        if layout.is_case(directory):
+            return layout.read_observation(directory)
+    return native.read_observation(directory)  # which says what is missing

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from rca_benchmark.dataset import find_cases, native, read_case
+from rca_benchmark.dataset import find_cases, index, native, read_case
 from rca_benchmark.errors import CaseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import pandas as pd
+
+
+def list_cases(root: Path) -> Iterator[str]:
+    """The names of all cases. No case is read.
+
+    Raises:
+        CaseError: the folder holds no case.
+    """
+    for ref in find_cases(root):
+        yield ref.name
 
 
 def describe(root: Path) -> Iterator[str]:
@@ -19,25 +31,32 @@ def describe(root: Path) -> Iterator[str]:
     Raises:
         CaseError: the folder holds no case, or a case cannot be read.
     """
-    cases = [read_case(ref) for ref in find_cases(root)]
-    observations = [case.observation for case in cases]
-    yield f"{root}: {len(cases)} cases"
-    for (fault, target), count in sorted(
-        Counter((case.truth.fault, case.truth.service) for case in cases).items()
-    ):
+    refs = find_cases(root)
+    indexed = index.is_indexed(root)
+    rows = index.read_index(root) if indexed else index.case_rows(read_case(ref) for ref in refs)
+    yield f"{root}: {len(rows)} cases, layout {refs[0].layout}"
+    if indexed:
+        manifest = index.read_manifest(root)
+        yield f"{manifest['name']}, version {manifest['version']}, licence {manifest['licence']}"
+    yield from _describe_rows(rows)
+
+
+def _describe_rows(rows: pd.DataFrame) -> Iterator[str]:
+    pairs = Counter(zip(rows["fault"], rows["service"], strict=True))
+    for (fault, target), count in sorted(pairs.items()):
         yield f"  {fault} on {target}: {count}"
-    services = sorted({name for observation in observations for name in observation.services})
+    services = sorted({name for some in rows["services"] for name in some})
     yield f"services ({len(services)}): {', '.join(services)}"
     counts = (
-        ("indicators", [len(observation.indicators) for observation in observations]),
-        ("rows", [len(observation.metrics) for observation in observations]),
-        ("log records", [len(observation.logs) for observation in observations]),
-        ("spans", [len(observation.traces) for observation in observations]),
-        ("step, s", [observation.step_ns / 1e9 for observation in observations]),
+        ("indicators", rows["indicators"]),
+        ("rows", rows["rows"]),
+        ("log records", rows["logs"]),
+        ("spans", rows["spans"]),
+        ("step, s", rows["step_ns"] / 1e9),
     )
     for label, values in counts:
-        yield f"{label}: {min(values):g} to {max(values):g}"
-    yield f"SLI: {', '.join(sorted({str(observation.sli) for observation in observations}))}"
+        yield f"{label}: {values.min():g} to {values.max():g}"
+    yield f"SLI: {', '.join(sorted({sli or 'none' for sli in rows['sli']}))}"
 
 
 def validate(root: Path) -> list[str]:
@@ -46,9 +65,11 @@ def validate(root: Path) -> list[str]:
     Raises:
         CaseError: the folder holds no case.
     """
-    problems = []
+    problems = index.find_problems(root) if index.is_indexed(root) else []
+    if problems:
+        return problems
     for ref in find_cases(root):
-        found = native.find_problems(ref.path) if ref.layout == "native" else []
+        found = native.find_problems(ref.path) if ref.layout == native.NAME else []
         if not found:
             try:
                 read_case(ref)

@@ -9,8 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
-
 from rca_benchmark.case import (
     EDGE_COLUMNS,
     LOG_COLUMNS,
@@ -21,11 +19,17 @@ from rca_benchmark.case import (
     typed_table,
 )
 from rca_benchmark.dataset.injection import injection_document, read_inject_time, read_injection
+from rca_benchmark.dataset.layout import folders
+from rca_benchmark.dataset.parquet import read_parquet, write_parquet
 from rca_benchmark.errors import CaseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pandas as pd
+
+NAME: Final = "native"
+EXPECTED: Final = "<case>/case.json"
 SCHEMA: Final = 1
 ATTACHMENTS: Final = ("requests.parquet", "environment.json")
 _TABLES: Final = {
@@ -33,6 +37,22 @@ _TABLES: Final = {
     "traces.parquet": TRACE_COLUMNS,
     "topology.parquet": EDGE_COLUMNS,
 }
+
+
+def find(root: Path) -> list[Path]:
+    """All folders, broken ones included, if any of them is a native case."""
+    paths = folders(root)
+    return paths if any(is_case(path) for path in paths) else []
+
+
+def is_case(directory: Path) -> bool:
+    """Whether a folder holds a case; RCAEval's folders may hold a case.json too."""
+    return (directory / "case.json").is_file() and not (directory / "inject_time.txt").is_file()
+
+
+def case_name(directory: Path) -> str:
+    """The folder's name."""
+    return directory.name
 
 
 def write_case(
@@ -66,11 +86,11 @@ def write_case(
         partial.chmod(0o755)
         _write_tables(partial, observation)
         if truth is not None:
-            _write_json(partial / "injection.json", injection_document(directory.name, truth))
+            write_json(partial / "injection.json", injection_document(directory.name, truth))
         for name, source in attachments.items():
             shutil.copyfile(source, partial / name)
-        hashes = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
-        _write_json(partial / "case.json", _manifest(observation, absent, quality, hashes))
+        hashes = {path.name: sha256(path) for path in sorted(partial.iterdir())}
+        write_json(partial / "case.json", _manifest(observation, absent, quality, hashes))
         partial.rename(directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -95,8 +115,9 @@ def read_case(directory: Path, dataset: str) -> Case:
         )
     observation = read_observation(directory)
     truth = read_injection(directory / "injection.json")
+    notes = tuple(manifest.get("quality", {}).get("notes", ()))
     try:
-        return Case(dataset, directory.name, _digest(manifest, truth), observation, truth)
+        return Case(dataset, directory.name, _digest(manifest, truth), observation, truth, notes)
     except CaseError as error:
         raise CaseError(f"{directory}: {error}") from error
 
@@ -112,7 +133,7 @@ def read_observation(directory: Path) -> Observation:
     tables = {name: _read_table(directory / name, columns) for name, columns in _TABLES.items()}
     try:
         return Observation(
-            metrics=_read_parquet(directory / "metrics.parquet"),
+            metrics=read_parquet(directory / "metrics.parquet"),
             logs=tables["logs.parquet"],
             traces=tables["traces.parquet"],
             topology=tables["topology.parquet"],
@@ -143,6 +164,9 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise CaseError(f"{path}: not a case of schema {SCHEMA}")
     if missing := {"step_ns", "sli", "services", "files"} - set(manifest):
         raise CaseError(f"{path}: keys missing: {', '.join(sorted(missing))}")
+    for key, kind in (("step_ns", int), ("services", list), ("files", dict)):
+        if not isinstance(manifest[key], kind):
+            raise CaseError(f"{path}: {key} is {manifest[key]!r}, expected a {kind.__name__}")
     return manifest
 
 
@@ -164,9 +188,12 @@ def find_problems(directory: Path) -> list[str]:
     ]
     for name, expected in sorted(files.items()):
         path = directory / name
+        if path.name != name:
+            problems.append(f"{directory}/case.json: {name!r} is no file name")
+            continue
         if not path.is_file():
             problems.append(f"{path}: missing; export the case again")
-        elif _sha256(path) != expected:
+        elif sha256(path) != expected:
             problems.append(f"{path}: differs from its SHA-256 in case.json; export again")
     return problems
 
@@ -208,29 +235,27 @@ def _write_tables(directory: Path, observation: Observation) -> None:
         ("traces.parquet", observation.traces),
         ("topology.parquet", observation.topology),
     ):
-        table.to_parquet(directory / name, index=False, compression="zstd")
+        write_parquet(directory / name, table)
 
 
-def _write_json(path: Path, document: Mapping[str, Any]) -> None:
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a document, indented."""
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
     path.write_text(text, encoding="utf-8")
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise CaseError(f"{path}: cannot be read: {error}") from error
-
-
 def _read_table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    table = read_parquet(path)
+    if {str(name): str(dtype) for name, dtype in table.dtypes.items()} == columns:
+        return table
     try:
-        return typed_table(_read_parquet(path), columns)
+        return typed_table(table, columns)
     except CaseError as error:
         where = "" if str(path) in str(error) else f"{path}: "
         raise CaseError(f"{where}{error}") from error
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,137 +1,153 @@
-"""Run methods on cases, in this process or in several."""
+"""Run a plan: in processes of this machine or over a Ray cluster, and only what is missing."""
 
 from __future__ import annotations
 
-import hashlib
-import multiprocessing
-import time
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+import queue
+import threading
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-
-from rca_benchmark.dataset import read_case
-from rca_benchmark.errors import CaseError, MethodFailed
-from rca_benchmark.evaluation.results import SCHEMA
-from rca_benchmark.evaluation.scoring import rank_of
-from rca_benchmark.methods import Ranking, get_method
-from rca_benchmark.methods.ranking import candidate_indicators
+from rca_benchmark.evaluation.plan import derive_seed
+from rca_benchmark.evaluation.results import ResultStore, answers_for, identity
+from rca_benchmark.evaluation.worker import Stopped, Task, Worker
+from rca_benchmark.methods import get_method
+from rca_benchmark.methods.version import method_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
-    from rca_benchmark.case import Case, Observation
+    import pyarrow as pa
+
     from rca_benchmark.dataset import CaseRef
-    from rca_benchmark.methods import Method
+    from rca_benchmark.evaluation.plan import Plan
+    from rca_benchmark.evaluation.results import Identity, Row
 
-Row = dict[str, Any]
+    Known = Mapping[Identity, Row]
 
 
 def evaluate(
-    refs: Sequence[CaseRef],
-    methods: Sequence[str],
+    plan: Plan,
+    directory: Path,
     *,
-    seed: int,
-    workers: int,
-    done: Callable[[CaseRef], None],
+    workers: int = 1,
+    ray_address: str | None = None,
+    done: Callable[[Row], None] = lambda _row: None,
 ) -> pa.Table:
-    """One row per case and method, in the order given, the same for any number of workers.
+    """Run what the folder's results lack of the plan, and keep each row as it comes.
+
+    The rows are the same for any number of workers and over Ray, times and memory aside. Rows of
+    earlier runs stay, unless the plan asks for the same case, method and configuration and the
+    case, the method, the preparation or the seed has changed since.
 
     Args:
-        refs: the cases.
-        methods: names of registered methods.
-        seed: all seeds are derived from it.
-        workers: number of processes; 1 stays in this one.
-        done: called after each case.
+        plan: what to run.
+        directory: gets ``results.parquet``.
+        workers: processes on this machine.
+        ray_address: address of a Ray cluster that sees the same folders; replaces ``workers``.
+        done: called with each row, also with those that were there.
+
+    Returns:
+        All rows of the folder.
 
     Raises:
-        BenchError: a method is not registered.
+        BenchError: a method is not registered or lacks a module, another run writes to the
+            folder, or Ray is not installed or fails.
     """
-    for name in methods:
-        get_method(name)
-    run = partial(evaluate_case, methods=tuple(methods), seed=seed)
-    rows: list[Row] = []
-    for ref, of_case in zip(refs, _map(run, refs, workers), strict=True):
-        rows.extend(of_case)
-        done(ref)
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    versions = {name: method_version(get_method(name)) for name in plan.methods}
+    with ResultStore.opened(directory) as store:
+        if ray_address is None:
+            rows = rows_from_processes(plan, versions, store.rows, workers)
+        else:
+            from rca_benchmark.evaluation.over_ray import rows_from_ray
+
+            rows = rows_from_ray(plan, versions, store.rows, ray_address)
+        for row in rows:
+            store.add(row)
+            done(row)
+        return store.table()
 
 
-def evaluate_case(ref: CaseRef, methods: tuple[str, ...], seed: int) -> list[Row]:
-    """One row per method. An unreadable case gives rows of status ``error``."""
+def run_case(
+    worker: Worker, ref: CaseRef, plan: Plan, versions: Mapping[str, str], known: Known
+) -> Iterator[Row]:
+    """The rows of one case; those that are known are not computed again."""
+    case = worker.run(Task(ref))
+    if case["status"] == "error":
+        case |= {"dataset": ref.dataset, "case": ref.name, "case_digest": ""}
+    for preparation in plan.preparations:
+        for name in plan.methods:
+            row = case | {
+                "method": name,
+                "method_version": versions[name],
+                "tdelta": float(preparation.tdelta),
+                "length": preparation.length,
+                "preparation": str(preparation),
+                "seed": derive_seed(plan.seed, case["case_digest"], name),
+                "limit_seconds": plan.limits.seconds,
+                "limit_mb": plan.limits.memory_mb,
+            }
+            kept = known.get(identity(row))
+            if case["status"] == "error":
+                yield row
+            elif kept is not None and answers_for(kept, row):
+                yield kept
+            else:
+                yield row | worker.run(Task(ref, preparation, name, row["seed"]))
+
+
+def known_of(ref: CaseRef, known: Known) -> Known:
+    """The known rows of one case."""
+    return {key: row for key, row in known.items() if key[:2] == (ref.dataset, ref.name)}
+
+
+def rows_from_processes(
+    plan: Plan, versions: Mapping[str, str], known: Known, workers: int
+) -> Iterator[Row]:
+    """Rows as they come; a thread per worker process hands it one case after the other."""
+    todo: queue.SimpleQueue[CaseRef] = queue.SimpleQueue()
+    for ref in plan.refs:
+        todo.put(ref)
+    found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    earlier = dict(known)  # the store grows while the threads read
+    pool = [Worker(plan.limits) for _ in range(min(workers, len(plan.refs)))]
+
+    def drive(worker: Worker) -> None:
+        with worker:
+            try:
+                for ref in iter(lambda: _next(todo), None):
+                    for row in run_case(worker, ref, plan, versions, earlier):
+                        found.put(row)
+            except Stopped:
+                return
+            except Exception as error:  # noqa: BLE001 - raised again by the thread that reads
+                found.put(error)
+        found.put(None)
+
+    threads = [threading.Thread(target=drive, args=(worker,)) for worker in pool]
+    for thread in threads:
+        thread.start()
     try:
-        case = read_case(ref)
-    except CaseError as error:
-        row = {"dataset": ref.dataset, "case": ref.name, "status": "error", "reason": str(error)}
-        return [row | {"method": name} for name in methods]
-    return [run_method(get_method(name), case, seed) for name in methods]
+        yield from _until_all_end(found, len(threads))
+    finally:
+        for worker in pool:
+            worker.stop()
+        for thread in threads:
+            thread.join()
 
 
-def run_method(method: Method, case: Case, seed: int) -> Row:
-    """Run one method on one case and score it."""
-    method_seed = derive_seed(seed, case.digest, method.name)
-    row: Row = {
-        "dataset": case.dataset,
-        "case": case.name,
-        "method": method.name,
-        "fault": case.truth.fault,
-        "target": case.truth.service,
-        "indicator": case.truth.indicator,
-        "candidates": len(case.observation.services),
-        "candidate_indicators": len(candidate_indicators(case.observation)),
-        "seed": method_seed,
-    }
-    start = time.perf_counter()
+def _next(todo: queue.SimpleQueue[CaseRef]) -> CaseRef | None:
     try:
-        ranking = method.function(case.observation, np.random.default_rng(method_seed))
-        _check_ranking(ranking, case.observation)
-    except MethodFailed as failure:
-        outcome: Row = {"status": "failed", "reason": str(failure)}
-    except Exception as error:  # noqa: BLE001 - whatever a method raises is its own failure
-        outcome = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-    else:
-        outcome = _score(ranking, case)
-    return row | outcome | {"seconds": time.perf_counter() - start}
+        return todo.get_nowait()
+    except queue.Empty:
+        return None
 
 
-def derive_seed(seed: int, digest: str, method: str) -> int:
-    """A seed that depends on the case's content and the method, not on order or place."""
-    material = hashlib.sha256(f"{seed}:{digest}:{method}".encode()).digest()
-    return int.from_bytes(material[:8], "big") >> 1  # 63 bits: fits a signed column
-
-
-def _score(ranking: Ranking, case: Case) -> Row:
-    truth = case.truth
-    return {
-        "status": "ok",
-        "services": list(ranking.services),
-        "indicators": list(ranking.indicators),
-        "rank_service": rank_of(truth.service, ranking.services),
-        "rank_indicator": rank_of(truth.indicator, ranking.indicators) if truth.indicator else None,
-    }
-
-
-def _check_ranking(ranking: Ranking, observation: Observation) -> None:
-    if not isinstance(ranking, Ranking):
-        raise MethodFailed(f"answered with a {type(ranking).__name__} instead of a ranking")
-    names = ranking.indicators
-    if not names:
-        raise MethodFailed("answered with an empty ranking")
-    if len(set(names)) != len(names):
-        raise MethodFailed("answered with a ranking that repeats an indicator")
-    if unknown := set(names) - set(candidate_indicators(observation)):
-        raise MethodFailed(f"ranked {min(unknown)}, which is no indicator of a candidate")
-
-
-def _map(
-    run: Callable[[CaseRef], list[Row]], refs: Iterable[CaseRef], workers: int
-) -> Iterator[list[Row]]:
-    if workers == 1:
-        yield from map(run, refs)
-        return
-    # Spawned, not forked: the parent may hold threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(run, refs)
+def _until_all_end(found: queue.SimpleQueue[Any], running: int) -> Iterator[Row]:
+    while running:
+        item = found.get()
+        if isinstance(item, Exception):
+            raise item
+        if item is None:
+            running -= 1
+        else:
+            yield item

@@ -1,8 +1,16 @@
 """Root cause analysis methods, one file each. Importing this package registers them all."""
 
 from rca_benchmark.errors import MethodFailed
-from rca_benchmark.methods import baro, nsigma, shuffle  # noqa: F401 - imported to be registered
-from rca_benchmark.methods.ranking import Ranking, rank_by_score
+from rca_benchmark.methods import (  # noqa: F401 - imported to be registered
+    alert_count,
+    baro,
+    constant,
+    max_z,
+    nsigma,
+    shuffle,
+    simple_rca,
+)
+from rca_benchmark.methods.ranking import Ranking, rank_by_score, rank_by_service
 from rca_benchmark.methods.registry import Method, all_methods, get_method, method
 
 __all__ = [
@@ -13,4 +21,5 @@ __all__ = [
     "get_method",
     "method",
     "rank_by_score",
+    "rank_by_service",
 ]

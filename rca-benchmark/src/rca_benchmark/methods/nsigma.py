@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rca_benchmark.errors import MethodFailed
-from rca_benchmark.methods.deviation import highest_deviation
+from rca_benchmark.methods.deviation import standard_scores
 from rca_benchmark.methods.ranking import Ranking, rank_by_score
 from rca_benchmark.methods.registry import method
 from rca_benchmark.preprocess import split_windows
@@ -30,10 +29,5 @@ def nsigma(observation: Observation, _rng: np.random.Generator) -> Ranking:
         MethodFailed: no indicator can be scored, or a standard deviation overflows.
     """
     windows = split_windows(observation)
-    normal = windows.normal.to_numpy()
-    try:
-        with np.errstate(over="raise"):
-            center, scale = np.nanmean(normal, axis=0), np.nanstd(normal, axis=0)
-    except FloatingPointError as error:
-        raise MethodFailed("values too large for a standard deviation") from error
-    return rank_by_score(highest_deviation(windows, center, scale), observation)
+    highest = np.nanmax(standard_scores(windows), axis=0)
+    return rank_by_score(dict(zip(windows.indicators, highest, strict=True)), observation)

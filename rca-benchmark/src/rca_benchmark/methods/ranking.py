@@ -50,3 +50,31 @@ def rank_by_score(scores: Mapping[str, float], observation: Observation) -> Rank
     if bad := [name for name in names if not np.isfinite(scores[name])]:
         raise MethodFailed(f"the score of {bad[0]} is not finite")
     return Ranking(tuple(sorted(names, key=lambda name: (-scores[name], name))))
+
+
+def rank_by_service(
+    services: Mapping[str, float], indicators: Mapping[str, float], observation: Observation
+) -> Ranking:
+    """For methods that score services: services by their score, whatever their indicators score.
+
+    The best indicator of each service comes first, in the order of the services; then all others,
+    highest score first. Equal scores go by name.
+
+    Args:
+        services: score by service; services without an indicator cannot be ranked.
+        indicators: score by indicator; 0 where missing.
+        observation: names the candidates.
+
+    Raises:
+        MethodFailed: a score is not finite, or no candidate service has a score and an indicator.
+    """
+    names = [name for name in candidate_indicators(observation) if service_of(name) in services]
+    scores = {name: indicators.get(name, 0.0) for name in names}
+    ordered = rank_by_score(scores, observation).indicators
+    best: dict[str, str] = {}
+    for name in ordered:
+        best.setdefault(service_of(name), name)
+    if bad := [name for name in best if not np.isfinite(services[name])]:
+        raise MethodFailed(f"the score of {bad[0]} is not finite")
+    heads = [best[name] for name in sorted(best, key=lambda name: (-services[name], name))]
+    return Ranking((*heads, *(name for name in ordered if name not in set(heads))))

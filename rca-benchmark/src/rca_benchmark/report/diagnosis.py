@@ -9,6 +9,7 @@ from rich.table import Table
 
 from rca_benchmark.case import service_of
 from rca_benchmark.methods import get_method
+from rca_benchmark.preprocess import Preparation, prepare
 
 if TYPE_CHECKING:
     from rca_benchmark.case import Observation
@@ -19,10 +20,13 @@ TOP = 5
 def diagnosis_table(observation: Observation, method: str) -> Table:
     """The method's first five indicators with their means before and after the inject time.
 
+    The method sees the observation prepared as ``evaluate`` prepares it by default.
+
     Raises:
         BenchError: there is no such method, or it cannot answer.
     """
-    ranking = get_method(method).function(observation, np.random.default_rng(0))
+    prepared = prepare(observation, Preparation()).observation
+    ranking = get_method(method).function(prepared, np.random.default_rng(0))
     after = observation.metrics["time"] >= (observation.inject_time_ns or 0)
     table = Table(title=f"{method}: the first {TOP} suspects")
     table.add_column("", justify="right")

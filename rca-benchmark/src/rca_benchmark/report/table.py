@@ -1,38 +1,79 @@
-"""The leaderboard on a terminal."""
+"""The leaderboard on a terminal and as Markdown."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from rich.box import SIMPLE
 from rich.table import Table
 
-from rca_benchmark.report.leaderboard import ALL
+from rca_benchmark.report.leaderboard import pooled_rows, records
+from rca_benchmark.report.markup import share, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pandas as pd
+
+MARKDOWN: Final = "leaderboard.md"
+HEADINGS: Final = (
+    *("method", "told the inject time", "cases", "failed", "AC@1", "AC@3", "AC@5", "Avg@5"),
+    *("95 %", "chance", "lift", "MRR", "s"),
+)
+_TOLD: Final = "told: whether the method is told the inject time"
+# What fits on a terminal of 80 columns.
+_NARROW: Final = ["method", "told", "failed", "AC@1", "Avg@5", "95 %", "chance", "s"]
+
+
+def leaderboard_cells(row: dict[str, Any]) -> list[str]:
+    """A row of the leaderboard for people, in the order of ``HEADINGS``."""
+    return [
+        *(str(row["method"]), told(row["uses_inject_time"])),
+        *(str(row["cases"]), str(row["failed"])),
+        *(share(row[name]) for name in ("ac1", "ac3", "ac5", "avg5")),
+        f"{share(row['avg5_low'])}-{share(row['avg5_high'])}",
+        *(share(row["chance_avg5"]), share(row["lift_avg5"], sign=True), share(row["mrr"])),
+        f"{row['seconds_median']:.2g}",
+    ]
 
 
 def leaderboard_tables(board: pd.DataFrame) -> Iterator[Table]:
     """One table per data set and level: all faults and targets together, best method first."""
-    pooled = board[(board["fault"] == ALL) & (board["target"] == ALL)]
-    for key, rows in pooled.groupby(["dataset", "level"], sort=True):
-        dataset, level = (str(part) for part in key)
-        cases = int(rows["cases"].to_numpy()[0])
-        table = Table(title=f"{dataset}: {level} level, cases: {cases}")
-        table.add_column("method")
-        for heading in ("AC@1", "AC@3", "Avg@5", "chance", "lift", "failed", "s"):
-            table.add_column(heading, justify="right")
-        table.add_column("told the inject time")
-        best_first = rows.sort_values(["avg5", "method"], ascending=[False, True])
-        for row in best_first.to_dict("records"):
-            table.add_row(
-                str(row["method"]),
-                *(f"{row[column]:.2f}" for column in ("ac1", "ac3", "avg5", "chance_avg5")),
-                f"{row['lift_avg5']:+.2f}",
-                str(row["failed"]),
-                f"{row['seconds_median']:.3f}",
-                "yes" if row["uses_inject_time"] else "no",
-            )
+    for dataset, level, rows in pooled_rows(board):
+        title = _title(dataset, level, rows)
+        table = Table(title=title, caption=_TOLD, box=SIMPLE, pad_edge=False)
+        for heading in _NARROW:
+            justify: Literal["left", "right"] = "left" if heading in _NARROW[:2] else "right"
+            table.add_column(heading, justify=justify, overflow="fold")
+        for row in records(rows):
+            cells = dict(zip(HEADINGS, leaderboard_cells(row), strict=True))
+            cells["told"] = told(row["uses_inject_time"])
+            table.add_row(*(cells[heading] for heading in _NARROW))
         yield table
+
+
+def leaderboard_markdown(board: pd.DataFrame) -> str:
+    """The same tables as Markdown."""
+    lines = [
+        "# Leaderboard",
+        "",
+        "Avg@5 with its 95 % interval, what chance alone would reach, and the difference (lift).",
+        "Failures count as wrong. s is the median time per case in seconds.",
+    ]
+    for dataset, level, rows in pooled_rows(board):
+        lines += ["", f"## {_escape(_title(dataset, level, rows))}", "", _line(HEADINGS)]
+        lines.append(_line(["---", "---", *["---:"] * (len(HEADINGS) - 2)]))
+        lines += [_line(leaderboard_cells(row)) for row in records(rows)]
+    return "\n".join([*lines, ""])
+
+
+def _title(dataset: str, level: str, rows: pd.DataFrame) -> str:
+    return f"{dataset}: {level} level, cases: {rows['cases'].max()}"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(_escape(cell) for cell in cells)} |"
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("_", "\\_")
