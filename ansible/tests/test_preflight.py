@@ -87,7 +87,7 @@ def test_cpu_limits_leave_a_share_for_telemetry(
 ) -> None:
     monkeypatch.setattr(preflight.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(preflight.shutil, "which", lambda _name: "/usr/bin/apt-get")
-    need["pods"] = {str(n): {"cpu": cpu} for n, cpu in enumerate((0.1, 0.2, 0.7, 0.6))}
+    need["pods"] = {str(n): {"cpu": cpu} for n, cpu in enumerate((0.1, 1.1, 0.1, 0.3))}
     assert own(list(preflight.machine(need))) == []  # 1.6 of 2 cores, though floats say more
     need["pods"]["more"] = {"cpu": 0.1}
     (line,) = own(list(preflight.machine(need)))
