@@ -48,8 +48,11 @@ def need(tmp_path: Path) -> dict[str, Any]:
 @pytest.fixture
 def supervisor() -> Iterator[int]:
     """Return the id of a process that looks like the stack's supervisor."""
-    command = [sys.executable, "-c", "import time; time.sleep(600)", "supervisord"]
-    with subprocess.Popen(command) as child:
+    program = "import time; print('up', flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", program, "supervisord"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # its command line can be read only when it runs
         yield child.pid
         child.kill()
 
