@@ -26,6 +26,8 @@ test-e2e: dev-environment serve-environment ## Run a shortened experiment on the
 lint: dev-environment ## Check style, types and playbooks
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/mypy
+	@.venv/bin/mypy ansible/run_experiment.py ansible/docs.py ansible/tests
+	@for role in ansible/roles/*/files; do .venv/bin/mypy $$role || exit 1; done
 	@cd ansible && ../.venv/bin/ansible-lint --offline --profile production --strict
 
 format: dev-environment ## Put the code into its one format

@@ -8,6 +8,7 @@ Usage: python run_experiment.py EXPERIMENT [--inventory DIR] [--run-id NAME]
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,11 +21,16 @@ PATIENCE_S = 5.0  # for a playbook that was interrupted, before it is asked agai
 
 
 def may_become_root() -> bool:
-    """Tell whether root can be had without a password."""
-    return (
-        os.geteuid() == 0
-        or subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0  # noqa: S607
-    )
+    """Tell whether root can be had without a password.
+
+    Raises:
+        SystemExit: it cannot be had at all.
+    """
+    if os.geteuid() == 0:
+        return True
+    if not (sudo := shutil.which("sudo")):
+        sys.exit("root is needed for namespaces and control groups: run as root, or install sudo")
+    return subprocess.run([sudo, "-n", "true"], capture_output=True).returncode == 0
 
 
 def command(inventory: Path, playbook: str, *options: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The real stack, from nothing to a leaderboard and back to nothing. Needs root and .venv-serve.
 
-The tests build on each other in the order in which they stand: deploying takes a minute, so they share
-one stack until a test takes it down.
+The tests build on each other in the order in which they stand: deploying takes a minute, so they
+share what one of them has recorded or started.
 """
 
 import json
@@ -20,6 +20,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
 STATE = Path("/var/lib/rca-llm")
 RUNS = REPOSITORY / "data" / "runs"
+RUN = "e2e"
+EXPERIMENT = ["make", "experiment", "EXPERIMENT=smoke", f"RUN_ID={RUN}"]
+CPU_CASE = "ray-replicas-1_cpu_1"
+DELAY_CASE = "ray-replicas-0_network-delay_1"
 FAULT_PROCESSES = ("stress-ng", "packet_delay.py", "netem")
 
 pytestmark = [
@@ -32,9 +36,9 @@ pytestmark = [
 ]
 
 
-def run(argv: list[str]) -> str:
+def run(argv: list[str], folder: Path = REPOSITORY) -> str:
     """Run a command to its end and return what it printed; its failure fails the test."""
-    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     return done.stdout
 
@@ -50,11 +54,11 @@ def processes() -> list[str]:
     return lines
 
 
-def fault_active(run_id: str) -> bool:
-    """Tell whether an undo record of this run is on disk and processes of a fault run."""
-    return any((STATE / "faults").glob(f"{run_id}.*.json")) and any(
-        name in line for line in processes() for name in FAULT_PROCESSES
-    )
+def active_fault() -> str:
+    """Name the fault whose undo record is on disk while its processes run, if there is one."""
+    records = [path.stem for path in (STATE / "faults").glob("*.json")]
+    made = any(name in line for line in processes() for name in FAULT_PROCESSES)
+    return ",".join(records) if made else ""
 
 
 def traces_of_us() -> list[str]:
@@ -70,37 +74,88 @@ def traces_of_us() -> list[str]:
 @pytest.fixture(scope="module", autouse=True)
 def clean_machine() -> Iterator[None]:
     """Remove the tests' runs before and after, and the stack after."""
-    for folder in RUNS.glob("e2e-*"):
-        shutil.rmtree(folder)
+    shutil.rmtree(RUNS / RUN, ignore_errors=True)
     yield
     subprocess.run(["make", "uninstall"], cwd=REPOSITORY, capture_output=True)
-    for folder in RUNS.glob("e2e-*"):
-        shutil.rmtree(folder)
+    shutil.rmtree(RUNS / RUN, ignore_errors=True)
 
 
-def test_an_experiment_ends_with_complete_cases_and_a_leaderboard() -> None:
-    printed = run(["make", "experiment", "EXPERIMENT=smoke", "RUN_ID=e2e-a"])
-    assert "AC@1" in printed
-    board = pd.read_csv(RUNS / "e2e-a/evaluation/leaderboard.csv")
-    assert set(board["method"]) >= {"random", "nsigma", "baro"}
-    for case in ("ray-replicas-1_cpu_1", "ray-replicas-0_network-delay_1"):
-        record = json.loads((RUNS / f"e2e-a/cases/{case}/case.json").read_text())
-        assert record["quality"]["samples_share"] >= 0.95
-        assert all(share >= 0.9 for share in record["quality"]["scrapes_during_fault"].values())
+def signal_in_mid_fault(case: str, number: signal.Signals) -> tuple[int, str]:
+    """Run the experiment and signal its whole process group while the case's fault is active.
+
+    Returns:
+        The exit status and what was printed.
+    """
+    with subprocess.Popen(
+        EXPERIMENT, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as child:
+        assert child.stdout is not None
+        lines = []
+        for line in child.stdout:
+            lines.append(line)
+            if "fault window, " in line and active_fault() == f"{RUN}.{case}":
+                os.killpg(child.pid, number)
+                break
+        lines += child.stdout.readlines()
+    return child.returncode, "".join(lines)
+
+
+def test_ctrl_c_in_mid_fault_leaves_neither_fault_nor_process() -> None:
+    status, printed = signal_in_mid_fault(CPU_CASE, signal.SIGINT)
+    assert "Done." in printed, printed[-5000:]
+    assert status != 0
+    assert not active_fault()
+    assert not list((STATE / "faults").glob("*.json"))
     assert not traces_of_us()
+
+
+def test_a_killed_run_leaves_an_undo_record_that_the_sweep_carries_out() -> None:
+    _, printed = signal_in_mid_fault(DELAY_CASE, signal.SIGKILL)
+    assert active_fault() == f"{RUN}.{DELAY_CASE}", printed[-5000:]
+    assert "taken back and verified" in run(["make", "sweep"])
+    assert not active_fault()
+    assert not list((STATE / "faults").glob("*.json"))
+
+
+def test_recording_goes_on_where_it_was_killed() -> None:
+    assert (RUNS / RUN / "cases" / CPU_CASE / "case.json").exists()
+    tags = "benchmark,collect-telemetry-data"
+    playbook = [str(TOOLS / "ansible-playbook"), "execute-experiment.yaml", "--tags", tags]
+    options = ["-e", "experiment=smoke", "-e", f"run_id={RUN}"]
+    printed = run([*playbook, *options], REPOSITORY / "ansible")
+    assert f"to record: {DELAY_CASE}" in " ".join(printed.split())
+    assert (RUNS / RUN / "cases" / DELAY_CASE / "case.json").exists()
+
+
+def test_a_complete_run_is_scored_and_nothing_is_started() -> None:
+    printed = run(EXPERIMENT)
+    assert "to record: none" in " ".join(printed.split())
+    assert "Start the supervisor" not in printed
+    assert "AC@1" in printed
+    board = pd.read_csv(RUNS / RUN / "evaluation/leaderboard.csv")
+    assert set(board["method"]) >= {"random", "nsigma", "baro"}
+    assert not traces_of_us()
+
+
+@pytest.mark.parametrize("case", [CPU_CASE, DELAY_CASE])
+def test_the_fault_does_not_blind_the_telemetry(case: str) -> None:
+    record = json.loads((RUNS / RUN / "cases" / case / "case.json").read_text())
+    assert record["quality"]["samples_share"] >= 0.95
+    # Few scrapes fit into so short a fault: one lost is 6 %.
+    assert all(share >= 0.9 for share in record["quality"]["scrapes_during_fault"].values())
 
 
 @pytest.mark.parametrize(
     ("case", "indicator"),
     [
-        ("ray-replicas-1_cpu_1", "ray-replicas-1_throttled"),
-        ("ray-replicas-0_network-delay_1", "ray-replicas-0_tcp-round-trip"),
+        (CPU_CASE, "ray-replicas-1_throttled"),
+        (DELAY_CASE, "ray-replicas-0_tcp-round-trip"),
     ],
 )
 def test_the_fault_shows_on_the_faulted_service_and_on_the_client(
     case: str, indicator: str
 ) -> None:
-    folder = RUNS / "e2e-a/cases" / case
+    folder = RUNS / RUN / "cases" / case
     injection = json.loads((folder / "injection.json").read_text())
     metrics = pd.read_parquet(folder / "metrics.parquet")
     during = metrics["time"].between(injection["active_ns"], injection["removed_ns"])
@@ -114,7 +169,7 @@ def test_the_fault_shows_on_the_faulted_service_and_on_the_client(
 
 
 def test_one_trace_goes_through_every_service() -> None:
-    traces = pd.read_parquet(RUNS / "e2e-a/cases/ray-replicas-1_cpu_1/traces.parquet")
+    traces = pd.read_parquet(RUNS / RUN / "cases" / CPU_CASE / "traces.parquet")
     services = traces.groupby("traceID")["serviceName"].agg(set)
     whole = services.map({"load-generator", "nginx-proxy", "ray-head"}.issubset)
     engine = services.map(lambda s: any(name.startswith("ray-replicas-") for name in s))
@@ -122,53 +177,9 @@ def test_one_trace_goes_through_every_service() -> None:
 
 
 def test_one_case_can_be_diagnosed_without_its_ground_truth() -> None:
-    case = RUNS / "e2e-a/cases/ray-replicas-1_cpu_1"
+    case = RUNS / RUN / "cases" / CPU_CASE
     printed = run([str(TOOLS / "rca-benchmark"), "diagnose", str(case), "--method", "baro"])
     assert "ray-replicas-1" in printed
-
-
-def test_a_second_run_keeps_complete_cases_and_starts_nothing() -> None:
-    printed = run(["make", "experiment", "EXPERIMENT=smoke", "RUN_ID=e2e-a"])
-    assert "to record: none" in " ".join(printed.split())
-    assert "Start the supervisor" not in printed
-
-
-def interrupt_in_mid_fault(number: signal.Signals) -> tuple[int, str]:
-    """Run an experiment and send a signal to its whole process group while the fault is active."""
-    with subprocess.Popen(
-        ["make", "experiment", "EXPERIMENT=smoke", "RUN_ID=e2e-b"],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as child:
-        assert child.stdout is not None
-        lines = []
-        for line in child.stdout:
-            lines.append(line)
-            if "fault window, " in line:
-                assert fault_active("e2e-b")
-                os.killpg(child.pid, number)
-                break
-        lines += child.stdout.readlines()
-    return child.returncode, "".join(lines)
-
-
-def test_a_killed_playbook_leaves_an_undo_record_that_the_sweep_carries_out() -> None:
-    interrupt_in_mid_fault(signal.SIGKILL)
-    assert fault_active("e2e-b")
-    assert "taken back and verified" in run(["make", "sweep"])
-    assert not fault_active("e2e-b")
-    assert not any(line.startswith("stress-ng") for line in processes())
-    assert not list((STATE / "faults").glob("*.json"))
-
-
-def test_ctrl_c_in_mid_fault_leaves_neither_fault_nor_process() -> None:
-    status, printed = interrupt_in_mid_fault(signal.SIGINT)
-    assert status != 0
-    assert "Done." in printed, printed[-3000:]
-    assert not list((STATE / "faults").glob("*.json"))
-    assert not traces_of_us()
 
 
 def test_uninstalling_leaves_no_trace() -> None:

@@ -56,13 +56,12 @@ def made(serve_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     first, again, other = (folder / name for name in ("first", "again", "other"))
     quiet = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     said = ""
-    for command in (
+    for arguments in (
         [PROGRAM, "--out", first, *SIZE],
         ["-c", CHECK, first, again, other, PROGRAM, *SIZE],
     ):
-        done = subprocess.run(
-            [serve_python, *command], env=quiet, umask=0o077, capture_output=True, text=True
-        )
+        command = [str(part) for part in (serve_python, *arguments)]
+        done = subprocess.run(command, env=quiet, umask=0o077, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
         said = done.stdout.splitlines()[-1]
     return Made(first, again, other, json.loads(said))

@@ -58,7 +58,7 @@ def sink(
 ) -> Iterator[Sink]:
     """Run the receiver on the loopback address."""
     out, address = tmp_path / "spans.jsonl", f"127.0.0.1:{free_port}"
-    command = [serve_python, PROGRAM, "--listen", address, "--out", out]
+    command = [str(part) for part in (serve_python, PROGRAM, "--listen", address, "--out", out)]
 
     def answers() -> bool:
         try:

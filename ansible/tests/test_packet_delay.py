@@ -124,6 +124,21 @@ def test_packets_pass_late_and_in_order_whatever_the_jitter(packet_delay: Module
     assert min(instant for _, instant in kernel.accepted) - began >= 0.05
 
 
+def test_packets_that_wait_pass_when_the_program_ends(
+    packet_delay: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = FakeKernel(packet(packet_delay, 7), count=2)
+
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    waiting_then_ended = iter([packet_delay.select.select, ended])
+    monkeypatch.setattr(packet_delay.select, "select", lambda *a: next(waiting_then_ended)(*a))
+    with kernel.ours, kernel.theirs, pytest.raises(KeyboardInterrupt):
+        packet_delay.run(kernel, QUEUE, delay_ms=60_000, jitter_ms=0, seed=1)
+    assert [identifier for identifier, _ in kernel.accepted] == [7]
+
+
 @pytest.fixture
 def inside(namespace: str) -> tuple[str, ...]:
     """Return the prefix that runs a command in a namespace whose packets go to the queue."""
@@ -164,7 +179,7 @@ def test_ping_sees_the_delay_and_its_end(
 ) -> None:
     assert round_trip(run_program, inside) >= 2 * DELAY_MS  # request and answer leave through lo
     delaying.terminate()
-    assert delaying.wait(timeout=30) == -signal.SIGTERM
+    assert delaying.wait(timeout=30) == 0
     assert round_trip(run_program, inside) < DELAY_MS
 
 

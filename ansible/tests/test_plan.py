@@ -38,7 +38,7 @@ FAULTS = {
     "delay": {
         "targets": ["ray-head", "nginx-proxy"],
         "parameters": {
-            "ms": {"default": 60, "minimum": 1, "maximum": 100},
+            "ms": {"default": 60.0, "minimum": 1, "maximum": 100},
             "jitter": {"default": 10, "minimum": 0, "maximum": 50},
         },
     },
@@ -225,6 +225,7 @@ def test_a_model_runs_on_its_platforms_only(
         ("experiment_windows.fault", 4, "windows.fault: 4 lies outside 5 to inf"),
         ("experiment_windows.after", 0.5, "windows.after: 0.5 is no whole number"),
         ("experiment_faults.0.repetitions", 0, "cpu: repetitions: 0 lies outside 1 to inf"),
+        ("experiment_faults.0.parameters", {"workers": 1.5}, "workers: 1.5 is no whole number"),
         ("experiment_faults.0.repetitions", 1.5, "cpu: repetitions: 1.5 is no whole number"),
         ("experiment_faults.1.parameters.ms", 101, "delay: ms: 101 lies outside 1 to 100"),
         ("experiment_faults.1.parameters.ms", "7", "delay: ms: '7' is no number"),

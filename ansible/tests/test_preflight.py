@@ -48,8 +48,11 @@ def need(tmp_path: Path) -> dict[str, Any]:
 @pytest.fixture
 def supervisor() -> Iterator[int]:
     """Return the id of a process that looks like the stack's supervisor."""
-    command = [sys.executable, "-c", "import time; time.sleep(600)", "supervisord"]
-    with subprocess.Popen(command) as child:
+    program = "import time; print('up', flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", program, "supervisord"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # its command line can be read only when it runs
         yield child.pid
         child.kill()
 
@@ -87,7 +90,7 @@ def test_cpu_limits_leave_a_share_for_telemetry(
 ) -> None:
     monkeypatch.setattr(preflight.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(preflight.shutil, "which", lambda _name: "/usr/bin/apt-get")
-    need["pods"] = {str(n): {"cpu": cpu} for n, cpu in enumerate((0.1, 0.2, 0.7, 0.6))}
+    need["pods"] = {str(n): {"cpu": cpu} for n, cpu in enumerate((0.1, 1.1, 0.1, 0.3))}
     assert own(list(preflight.machine(need))) == []  # 1.6 of 2 cores, though floats say more
     need["pods"]["more"] = {"cpu": 0.1}
     (line,) = own(list(preflight.machine(need)))

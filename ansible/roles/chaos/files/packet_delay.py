@@ -14,11 +14,14 @@ import argparse
 import os
 import random
 import select
+import signal
 import socket
 import struct
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from typing import NoReturn
 
 NETLINK_NETFILTER = 12
 SOL_NETLINK, NETLINK_NO_ENOBUFS = 270, 5
@@ -115,9 +118,28 @@ def accept(netlink: socket.socket, queue: int, packet: int) -> None:
 
 
 def run(netlink: socket.socket, queue: int, delay_ms: float, jitter_ms: float, seed: int) -> None:
-    """Accept every packet `delay_ms` (plus up to `jitter_ms`) after it came, never out of order."""
-    generator = random.Random(seed)  # noqa: S311 - jitter, not cryptography
+    """Accept every packet `delay_ms` (plus up to `jitter_ms`) after it came, never out of order.
+
+    When it is ended, packets that still wait are accepted: the kernel would drop them.
+    """
     waiting: deque[tuple[float, int]] = deque()
+    try:
+        delay_packets(netlink, queue, waiting, delay_ms, jitter_ms, seed)
+    finally:
+        for _, identifier in waiting:
+            accept(netlink, queue, identifier)
+
+
+def delay_packets(
+    netlink: socket.socket,
+    queue: int,
+    waiting: deque[tuple[float, int]],
+    delay_ms: float,
+    jitter_ms: float,
+    seed: int,
+) -> NoReturn:
+    """Keep packets in `waiting` (when due, id) and accept those that are due, for ever."""
+    generator = random.Random(seed)  # noqa: S311 - jitter, not cryptography
     last_due = 0.0
     while True:
         timeout = max(0.0, waiting[0][0] - time.monotonic()) if waiting else None
@@ -140,6 +162,7 @@ def main() -> None:
     parser.add_argument("--jitter-ms", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     netlink = open_queue(args.queue)
     print("ready", flush=True)
     run(netlink, args.queue, args.delay_ms, args.jitter_ms, args.seed)

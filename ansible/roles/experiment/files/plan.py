@@ -96,11 +96,12 @@ def check_settings(experiment: dict[str, Any], where: str) -> None:
 
 
 def parameters_of(fault: dict[str, Any], given: object, where: str) -> dict[str, Any]:
-    """Merge given parameters over a fault's defaults, within its bounds."""
+    """Merge given parameters over a fault's defaults; whole where the default is, within bounds."""
     known, given = fault["parameters"], mapping(f"{where}: parameters", given)
     for name, value in given.items():
         choose(f"parameter of {where}", name, list(known))
-        number(f"{where}: {name}", value, known[name]["minimum"], known[name]["maximum"])
+        check = whole if isinstance(known[name]["default"], int) else number
+        check(f"{where}: {name}", value, known[name]["minimum"], known[name]["maximum"])
     return {name: given.get(name, about["default"]) for name, about in known.items()}
 
 
