@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "dataset": {"errors", "case"},
     "export": {"errors", "case"},
     "evaluation": {"errors", "case", "dataset", "methods", "preprocess"},
-    "report": {"errors", "case", "evaluation", "methods"},
+    "report": {"errors", "case", "preprocess", "evaluation", "methods"},
 }
 
 
