@@ -5,13 +5,14 @@ Each replica runs vLLM's engine and vLLM's own OpenAI application (`/v1/models`,
 serving path: proxy -> replica -> engine. Replicas are spread one per Ray node.
 
 Usage: python llm_serving.py CONFIG.json     deploys and waits until every replica answers
-CONFIG.json: {"app", "replicas", "ready_timeout_s", "http": {...}, "ray_actor_options": {...},
-              "max_ongoing_requests", "engine": {vLLM engine arguments}}
+CONFIG.json: {"app", "replicas", "nodes": [addresses], "nodes_timeout_s", "http": {...},
+              "ray_actor_options": {...}, "max_ongoing_requests", "engine": {vLLM engine arguments}}
 """
 
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,25 @@ class VLLMReplica:
         await self.engine.check_health()
 
 
+def wait_for_nodes(addresses: list[str], timeout_s: float) -> None:
+    """Wait until a Ray node lives at each address.
+
+    Raises:
+        SystemExit: one does not come in time; Serve would wait for it without a word.
+    """
+    deadline = time.monotonic() + timeout_s
+    while missing := set(addresses) - {
+        node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]
+    }:
+        if time.monotonic() > deadline:
+            sys.exit(f"no Ray node at {', '.join(sorted(missing))} within {timeout_s:g} s")
+        time.sleep(0.5)
+
+
 def deploy(config: dict[str, Any]) -> None:
     """Start Serve's proxy on the head node only, deploy the application, wait until it is ready."""
     ray.init(address="auto", logging_level="warning")
+    wait_for_nodes(config["nodes"], config["nodes_timeout_s"])
     serve.start(proxy_location="HeadOnly", http_options=config["http"])
     application = VLLMReplica.options(  # type: ignore[attr-defined]  # the decorator adds it
         num_replicas=config["replicas"],
