@@ -93,7 +93,8 @@ def main() -> None:
     shown = subprocess.run([TOOLS / "rca-benchmark", "report", run_dir / "evaluation"])
     if shown.returncode != 0:
         sys.exit(shown.returncode)
-    print(f"Cases, results and logs: {run_dir.relative_to(REPOSITORY)}")
+    print(f"Cases and results: {run_dir.relative_to(REPOSITORY)}")
+    print(f"To open in a browser: {run_dir.relative_to(REPOSITORY)}/evaluation/report.html")
 
 
 if __name__ == "__main__":

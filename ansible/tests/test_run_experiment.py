@@ -99,7 +99,8 @@ def test_success_shows_the_report(layout: Layout) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         f"report of {layout.root}/data/runs/demo/evaluation\n"
-        "Cases, results and logs: data/runs/demo\n"
+        "Cases and results: data/runs/demo\n"
+        "To open in a browser: data/runs/demo/evaluation/report.html\n"
     )
     assert layout.calls() == PLAYED
 
@@ -107,7 +108,7 @@ def test_success_shows_the_report(layout: Layout) -> None:
 def test_a_run_can_have_a_name_of_its_own(layout: Layout) -> None:
     done = layout.run("--run-id", "second")
     assert layout.calls() == ["execute-experiment.yaml -e experiment=demo -e run_id=second"]
-    assert done.stdout.endswith("data/runs/second\n")
+    assert done.stdout.endswith("data/runs/second/evaluation/report.html\n")
 
 
 def test_the_reports_failure_is_passed_on(layout: Layout) -> None:
