@@ -72,11 +72,19 @@ def traces_of_us() -> list[str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def clean_machine() -> Iterator[None]:
-    """Remove the tests' runs before and after, and the stack after."""
+def clean_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remove the tests' runs before and after, and the stack after.
+
+    The home folder holds a token of other work with Ray, which Ray would take up for the head alone.
+    """
+    home = tmp_path_factory.mktemp("home")
+    (home / ".ray").mkdir()
+    (home / ".ray" / "auth_token").write_text("0" * 64)
     shutil.rmtree(RUNS / RUN, ignore_errors=True)
-    yield
-    subprocess.run(["make", "uninstall"], cwd=REPOSITORY, capture_output=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        yield
+        subprocess.run(["make", "uninstall"], cwd=REPOSITORY, capture_output=True)
     shutil.rmtree(RUNS / RUN, ignore_errors=True)
 
 
