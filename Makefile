@@ -7,7 +7,7 @@ RUN_ID ?= $(EXPERIMENT)
 INVENTORY ?= inventories/local
 PYTHON ?= python3
 
-.PHONY: help experiment test test-e2e lint format sweep clean uninstall dev-environment serve-environment
+.PHONY: help experiment test test-e2e test-ray lint format sweep clean uninstall dev-environment serve-environment
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ test: dev-environment ## Run the unit and integration tests
 
 test-e2e: dev-environment serve-environment ## Run a shortened experiment on the real stack, faults included (about 8 minutes)
 	@.venv/bin/pytest -q -x -m e2e ansible/tests/test_e2e.py
+
+test-ray: dev-environment serve-environment ## Run the test that scores over Ray, with the serving environment's Ray
+	@PYTHONPATH=$(CURDIR)/rca-benchmark/src:$$(echo $(CURDIR)/.venv/lib/python3*/site-packages) \
+		.venv-serve/bin/python -m pytest -q rca-benchmark/tests/evaluation/test_over_ray.py
 
 lint: dev-environment ## Check style, types and playbooks
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

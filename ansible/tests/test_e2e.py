@@ -75,7 +75,7 @@ def traces_of_us() -> list[str]:
 def clean_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Remove the tests' runs before and after, and the stack after.
 
-    The home folder holds a token of other work with Ray, which Ray would take up for the head alone.
+    The home folder holds a token of other work with Ray, which Ray would use on the head alone.
     """
     home = tmp_path_factory.mktemp("home")
     (home / ".ray").mkdir()
