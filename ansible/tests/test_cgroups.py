@@ -210,6 +210,19 @@ def test_empty_groups_are_removed_from_below(cgroups: ModuleType, v1: Any, tmp_p
     assert (tmp_path / "cpu/bench/pod").is_dir()
 
 
+def test_killing_what_runs_in_a_group_leaves_the_group(
+    cgroups: ModuleType,
+    hierarchy: Any,
+    group: str,
+    burn: Callable[[str], subprocess.Popen[bytes]],
+) -> None:
+    child = burn(group)
+    assert cgroups.kill(hierarchy, group) is True
+    assert child.wait() == -signal.SIGKILL
+    assert all(folder.is_dir() for folder in hierarchy.folders(group))
+    assert cgroups.kill(hierarchy, group) is False
+
+
 def test_a_group_that_stays_busy_is_an_error(
     cgroups: ModuleType, v1: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,27 @@ def _groups_below(hierarchy: Hierarchy, group: str) -> Iterator[Path]:
             yield folder
 
 
+def kill(hierarchy: Hierarchy, group: str, patience_s: float = 10) -> bool:
+    """Kill every process in a group and the groups below it, but not the one that asks.
+
+    Returns:
+        True if there was any.
+
+    Raises:
+        CgroupError: a process outlived `patience_s`.
+    """
+    deadline, killed = time.monotonic() + patience_s, False
+    while pids := members(hierarchy, group) - {os.getpid()}:
+        killed = True
+        if time.monotonic() > deadline:
+            raise CgroupError(f"{group}: processes {sorted(pids)} do not end")
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+    return killed
+
+
 def remove(hierarchy: Hierarchy, group: str, patience_s: float = 10) -> bool:
     """Kill every process in a group and the groups below it, then remove the groups.
 
@@ -170,14 +191,8 @@ def remove(hierarchy: Hierarchy, group: str, patience_s: float = 10) -> bool:
     Raises:
         CgroupError: a process or a group outlived `patience_s`.
     """
+    kill(hierarchy, group, patience_s)
     deadline = time.monotonic() + patience_s
-    while pids := members(hierarchy, group) - {os.getpid()}:
-        if time.monotonic() > deadline:
-            raise CgroupError(f"{group}: processes {sorted(pids)} do not end")
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.1)
     folders = list(_groups_below(hierarchy, group))
     for folder in folders:
         _remove_folder(folder, deadline)

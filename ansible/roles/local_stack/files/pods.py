@@ -8,6 +8,7 @@ Usage: pods.py --stack STACK.json COMMAND
   up                     create the bridge, the namespaces and the groups (idempotent)
   down                   kill what runs in them and remove them (idempotent)
   limit                  apply the CPU and memory limits; `limit --start` lifts the CPU limits
+  clear NAME             kill what runs in the group `observation` or `load`
   observe                move Ray's metrics agents from the pods' groups to `observation`
   run NAME -- CMD ...    become the main process of a pod
   group NAME -- CMD ...  run a command on the host inside the group `observation` or `load`;
@@ -307,6 +308,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     for name in ("up", "down", "observe", "status"):
         commands.add_parser(name)
     commands.add_parser("limit").add_argument("--start", action="store_true")
+    commands.add_parser("clear").add_argument("name", choices=HOST_GROUPS)
     for name in ("run", "group", "exec"):
         command = commands.add_parser(name)
         command.add_argument("name")
@@ -332,6 +334,10 @@ def main() -> None:
                 print("changed" if down(stack) else "unchanged")
             case "limit":
                 limit(stack, args.start)
+            case "clear":
+                group = f"{cgroups.ROOT}/{args.name}"
+                cleared = cgroups.kill(cgroups.find_hierarchy(), group)
+                print("changed" if cleared else "unchanged")
             case "observe":
                 print(f"{observe(stack)} metrics agents moved")
             case "run":
