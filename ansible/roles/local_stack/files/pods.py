@@ -322,22 +322,23 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return args
 
 
+def change(stack: Stack, args: argparse.Namespace) -> bool:
+    """Run one of the commands that say whether they changed anything."""
+    if args.command == "clear":
+        return cgroups.kill(cgroups.find_hierarchy(), f"{cgroups.ROOT}/{args.name}")
+    return up(stack) if args.command == "up" else down(stack)
+
+
 def main() -> None:
     """Run one command; errors are one line and exit status 1."""
     args = parse(sys.argv[1:])
     try:
         stack = Stack.load(args.stack)
         match args.command:
-            case "up":
-                print("changed" if up(stack) else "unchanged")
-            case "down":
-                print("changed" if down(stack) else "unchanged")
+            case "up" | "down" | "clear":
+                print("changed" if change(stack, args) else "unchanged")
             case "limit":
                 limit(stack, args.start)
-            case "clear":
-                group = f"{cgroups.ROOT}/{args.name}"
-                cleared = cgroups.kill(cgroups.find_hierarchy(), group)
-                print("changed" if cleared else "unchanged")
             case "observe":
                 print(f"{observe(stack)} metrics agents moved")
             case "run":
