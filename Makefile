@@ -6,6 +6,8 @@ EXPERIMENT ?= quickstart
 RUN_ID ?= $(EXPERIMENT)
 INVENTORY ?= inventories/local
 PYTHON ?= python3
+# Who has to type a password for sudo: make sweep BECOME=--ask-become-pass
+BECOME ?=
 
 .PHONY: help experiment test test-e2e test-ray lint format sweep clean uninstall dev-environment serve-environment
 
@@ -38,10 +40,10 @@ format: dev-environment ## Put the code into its one format
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
 
 sweep: dev-environment ## Take back whatever faults an interrupted run left behind
-	@cd ansible && ../.venv/bin/ansible-playbook -i ../$(INVENTORY) sweep-faults.yaml
+	@cd ansible && ../.venv/bin/ansible-playbook -i ../$(INVENTORY) sweep-faults.yaml $(BECOME)
 
 uninstall: dev-environment ## Leave this machine as it was found (recorded runs stay)
-	@cd ansible && ../.venv/bin/ansible-playbook -i ../$(INVENTORY) uninstall.yaml
+	@cd ansible && ../.venv/bin/ansible-playbook -i ../$(INVENTORY) uninstall.yaml $(BECOME)
 
 clean: ## Remove the virtual environments and caches (recorded runs stay)
 	rm -rf .venv .venv-serve .pytest_cache .mypy_cache .ruff_cache .hypothesis ansible/.ansible
