@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 _SECOND: Final = 1_000_000_000
-_SHARED: Final[WeakKeyDictionary[Observation, dict[Hashable, Any]]] = WeakKeyDictionary()
+
+
+@dataclass
+class _Values:
+    """What has been computed for one prepared observation."""
+
+    own: dict[Hashable, Any] = field(default_factory=dict)
+    timeless: dict[Hashable, Any] = field(default_factory=dict)
+
+
+_SHARED: Final[WeakKeyDictionary[Observation, _Values]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -137,7 +147,7 @@ def prepare(observation: Observation, preparation: Preparation) -> Prepared:
         traces=_between(observation.traces, "startTime", first // 1000, end // 1000),
         inject_time_ns=inject_time_ns,
     )
-    _SHARED[prepared] = {}
+    _SHARED[prepared] = _Values()
     return Prepared(
         observation=prepared,
         constant=tuple(name for name, empty in zip(names, flat, strict=True) if empty),
@@ -150,11 +160,18 @@ def prepare(observation: Observation, preparation: Preparation) -> Prepared:
 def without_inject_time(observation: Observation) -> Observation:
     """The same prepared observation for methods that are not told when the fault began."""
     untold = dataclasses.replace(observation, inject_time_ns=None)
-    _SHARED[untold] = {}
+    timeless = _SHARED[observation].timeless if observation in _SHARED else {}
+    _SHARED[untold] = _Values(timeless=timeless)
     return untold
 
 
-def shared(observation: Observation, key: Hashable, compute: Callable[[], Value]) -> Value:
+def shared(
+    observation: Observation,
+    key: Hashable,
+    compute: Callable[[], Value],
+    *,
+    timeless: bool = False,
+) -> Value:
     """A value that several methods need of the same case, computed once.
 
     Only for prepared observations: any other may be changed by its owner, and is computed anew.
@@ -163,10 +180,13 @@ def shared(observation: Observation, key: Hashable, compute: Callable[[], Value]
         observation: what the value is computed from, and nothing else.
         key: names the value and all of its settings.
         compute: makes it; callers must not change what it returns.
+        timeless: it does not depend on the inject time, so that methods which are told that time
+            and methods which are not can share it.
     """
-    known = _SHARED.get(observation)
-    if known is None:
+    values = _SHARED.get(observation)
+    if values is None:
         return compute()
+    known = values.timeless if timeless else values.own
     if key not in known:
         known[key] = compute()
     value: Value = known[key]

@@ -16,6 +16,18 @@ from rca_benchmark.preprocess import Preparation, prepare, without_inject_time
 pytestmark = pytest.mark.parametrize("method", all_methods(), ids=lambda method: method.name)
 
 
+@pytest.fixture(name="make_observation")
+def make_observation_with_sli(make_observation):
+    """Observations with an SLI unless the test says otherwise."""
+
+    def make(metrics=None, **changes):
+        names = ["nginx-proxy_latency-90"] if metrics is None else list(metrics.columns)
+        sli = "nginx-proxy_latency-90" if "nginx-proxy_latency-90" in names else names[0]
+        return make_observation(metrics, **({"sli": sli} | changes))
+
+    return make
+
+
 def answer(method, observation, seed=0):
     """The ranking; None where the method says that it cannot answer."""
     try:
@@ -108,12 +120,17 @@ def test_a_prepared_observation_is_answered_and_read_only(method, make_observati
     pd.testing.assert_frame_equal(found.metrics, seen.metrics)
 
 
-def test_three_hundred_columns_are_answered(method, make_observation):
+def test_three_hundred_columns_are_answered_or_beyond_the_declared_bound(method, make_observation):
     rng = np.random.default_rng(0)
     names = [f"s{service}_m{metric}" for service in range(30) for metric in range(10)]
     metrics = pd.DataFrame(rng.normal(size=(60, 300)), columns=names)
     services = tuple(f"s{service}" for service in range(30))
-    ranking = answer(method, make_observation(metrics, before=50, services=services))
+    observation = make_observation(metrics, before=50, services=services)
+    if method.most_indicators is not None:
+        with pytest.raises(MethodFailed, match=f"300 .* {method.most_indicators}"):
+            method.function(observation, np.random.default_rng(0))
+        return
+    ranking = answer(method, observation)
     assert ranking is not None
     assert len(ranking.services) == 30
 
@@ -122,6 +139,17 @@ def test_a_refusal_has_a_reason(method, make_observation):
     observation = make_observation(services=("elsewhere",))
     with pytest.raises(MethodFailed, match="candidate"):
         method.function(observation, np.random.default_rng(0))
+
+
+def test_without_an_sli_only_those_that_start_from_it_refuse(method, make_observation):
+    ranking = answer(method, make_observation(sli=None))
+    assert (ranking is None) == method.uses_sli
+
+
+def test_an_sli_that_does_not_vary_is_answered_or_refused(method, make_observation):
+    metrics = make_observation().metrics.drop(columns="time")
+    metrics["nginx-proxy_latency-90"] = 1.0
+    answer(method, make_observation(metrics))
 
 
 def test_without_an_inject_time_only_those_told_refuse(method, make_observation):

@@ -43,6 +43,8 @@ class Method:
         uses_inject_time: whether it is told when the fault began, which not every method is. One
             that does not declare it finds None in the observation.
         stochastic: whether its answer depends on the generator.
+        uses_sli: whether it starts from the SLI, and cannot answer where a data set has none.
+        most_indicators: how many it takes; it refuses more. None where time alone is the bound.
         cost: rough time for a case of 50 indicators and 600 rows.
         extra: the optional extra of its package that brings what it needs; None where it needs
             nothing beyond the package.
@@ -55,6 +57,8 @@ class Method:
     paper: str
     uses_inject_time: bool
     stochastic: bool
+    uses_sli: bool = False
+    most_indicators: int | None = None
     cost: Cost = "ms"
     extra: str | None = None
     needs: tuple[str, ...] = ()
@@ -72,6 +76,8 @@ def method(
     paper: str,
     uses_inject_time: bool,
     stochastic: bool,
+    uses_sli: bool = False,
+    most_indicators: int | None = None,
     cost: Cost = "ms",
     extra: str | None = None,
     needs: Iterable[str] = (),
@@ -92,6 +98,8 @@ def method(
             paper=paper,
             uses_inject_time=uses_inject_time,
             stochastic=stochastic,
+            uses_sli=uses_sli,
+            most_indicators=most_indicators,
             cost=cost,
             extra=extra,
             needs=tuple(needs),

@@ -1,0 +1,1 @@
+"""Scores on a graph: how much of a walk from effects towards causes each node sees."""
