@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes one of the two virtual environments, unless it is there and up to date.
 #
-#   requirements/set-up.sh dev [PYTHON]     .venv: the project, Ansible, tests and linters (about 600 MB)
+#   requirements/set-up.sh dev [PYTHON]     .venv: the project, Ansible, tests and linters (about 1 GB)
 #   requirements/set-up.sh serve [PYTHON]   .venv-serve: Ray Serve and vLLM for CPUs (about 3 GB)
 #
-# Versions are pinned in dev.txt and serve.txt. torch comes as its CPU build: the version "+cpu" exists only there,
+# Versions are pinned in dev.txt, oracles.txt and serve.txt. torch comes as its CPU build: the version "+cpu" exists only there,
 # so no CUDA build can slip in; pip takes it from where it is configured to look, else from PyTorch's own index.
 set -euo pipefail
 
@@ -15,7 +15,7 @@ torch_cpu_index=https://download.pytorch.org/whl/cpu
 cd "$(dirname "$0")/.."
 
 case $kind in
-  dev) environment=.venv size="600 MB: Ansible, pandas, pytest, linters" inputs=(dev.txt ../pyproject.toml) ;;
+  dev) environment=.venv size="1 GB: Ansible, pandas, pytest, linters" inputs=(dev.txt oracles.txt ../pyproject.toml) ;;
   serve) environment=.venv-serve size="3 GB: Ray Serve, vLLM and PyTorch for CPUs" inputs=(serve.txt) ;;
   *) echo "set-up.sh: unknown environment '$kind'; choose dev or serve" >&2; exit 2 ;;
 esac
@@ -47,6 +47,7 @@ pip=("$environment/bin/python" -m pip --disable-pip-version-check --no-input ins
 [ -t 1 ] || pip+=(--quiet) # on a terminal pip shows what it downloads
 if [ "$kind" = dev ]; then
   "${pip[@]}" --constraint requirements/dev.txt --editable '.[dev]'
+  "${pip[@]}" --no-deps --requirement requirements/oracles.txt
 else
   "${pip[@]}" --no-deps "$torch" 2>/dev/null || "${pip[@]}" --no-deps --index-url "$torch_cpu_index" "$torch"
   "${pip[@]}" --no-deps --requirement requirements/serve.txt

@@ -56,6 +56,55 @@ def build_observation(metrics=None, *, before=40, after=20, culprit="ray-head", 
     return Observation(**(fields | changes))
 
 
+def build_traces(services=SERVICES, *, before=40, after=20, culprit=None, seed=0):
+    """One trace per second: the first service calls the second, that one of the others in turn.
+
+    The culprit's own time is ten-fold from row ``before`` on, and its spans then end with 500.
+    """
+    rng = np.random.default_rng(seed)
+    entry, middle, *leaves = (*services, *services[-1:])
+    spans = []
+    for row in range(before + after):
+        path = list(dict.fromkeys((entry, middle, (leaves or [middle])[row % max(len(leaves), 1)])))
+        broken = [row >= before and service == culprit for service in path]
+        own = np.maximum(rng.normal(20_000, 2_000, len(path)), 1_000) * np.where(broken, 10, 1)
+        start = START // 1000 + row * 1_000_000
+        for depth, service in enumerate(path):
+            parent = f"{row}-{depth - 1}" if depth else ""
+            begin = start + int(own[:depth].sum() / 2)
+            name = f"{service} work"
+            spans.append(
+                (f"{row}", f"{row}-{depth}", parent, service, name, name, begin,
+                 int(own[depth:].sum()), 500 if any(broken[depth:]) else 200)
+            )  # fmt: skip
+    return typed_table(spans, TRACE_COLUMNS)
+
+
+def build_logs(services=SERVICES, *, before=40, after=20, culprit=None):
+    """Each service says something every other second; the culprit also complains."""
+    lines = []
+    for row in range(before + after):
+        for place, service in enumerate(services):
+            time = START + row * SECOND + place
+            if row % 2:
+                text = f"request {row} handled in {row % 7}.{place} ms"
+                lines.append((time, service, "INFO", text, "out.log"))
+            if service == culprit and row >= before:
+                text = f"request {row} failed: connection reset by 10.0.0.{row}"
+                lines.append((time, service, "ERROR", text, "out.log"))
+    return typed_table(lines, LOG_COLUMNS)
+
+
+@pytest.fixture
+def make_traces():
+    return build_traces
+
+
+@pytest.fixture
+def make_logs():
+    return build_logs
+
+
 @pytest.fixture
 def make_observation():
     return build_observation
