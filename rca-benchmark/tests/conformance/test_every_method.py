@@ -111,6 +111,7 @@ def test_ten_services_of_eight_metrics_and_two_rows_of_fault(method, make_observ
 def test_a_prepared_observation_is_answered_and_read_only(method, make_observation):
     metrics = make_observation().metrics.drop(columns="time")
     metrics["ray-head_cpu"] = 1.0
+    metrics["ray-replicas-0_latency-90"] += 2 * metrics["ray-replicas-1_latency-90"]
     metrics.loc[3:20, "nginx-proxy_cpu"] = np.nan
     found = prepare(make_observation(metrics), Preparation(tdelta=3.0, length=15)).observation
     seen = found if method.uses_inject_time else without_inject_time(found)
