@@ -117,7 +117,7 @@ def _methods(text: str) -> tuple[str, ...]:
     from rca_benchmark.methods import all_methods, get_method
 
     if text != "all":
-        names = tuple(dict.fromkeys(text.split(",")))
+        names = tuple(dict.fromkeys(get_method(name).name for name in text.split(",")))
         for name in names:
             if missing := get_method(name).missing:
                 raise BenchError(

@@ -25,8 +25,21 @@ if TYPE_CHECKING:
 def baro(observation: Observation, _rng: np.random.Generator) -> Ranking:
     """Score = max over the anomalous window of (x - median) / IQR of the normal window.
 
-    This is the paper's RobustScorer. Its change point detection is not part of this method: the
-    inject time is given.
+    This is the paper's RobustScorer.
+
+    Cost:
+        O(N T) for the quartiles.
+
+    Decisions:
+        * The paper's change point detection is not part of this method: the inject time is given.
+        * The score is signed, as in the authors' code: an indicator that only falls scores low.
+        * An indicator without spread before the fault is measured relative to its median, so that
+          no unit matters.
+
+    Earlier implementations:
+        * RCAEval 0.1, the study's code: where the IQR is 0 the value
+          itself is the score, so that bytes outrank everything; indicators that are constant
+          before the fault are deleted, also those that explode during it.
 
     Raises:
         MethodFailed: no indicator can be scored.

@@ -58,10 +58,20 @@ def standard_scores(windows: Windows) -> NDArray[np.float64]:
     Raises:
         MethodFailed: a standard deviation overflows.
     """
-    normal = windows.normal.to_numpy()
+    center, scale = mean_and_deviation(windows.normal.to_numpy())
+    return deviations(windows, center, scale)
+
+
+def mean_and_deviation(
+    normal: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (ddof 0) of each column of a normal window.
+
+    Raises:
+        MethodFailed: a standard deviation overflows.
+    """
     try:
         with np.errstate(over="raise"):
-            center, scale = np.nanmean(normal, axis=0), np.nanstd(normal, axis=0)
+            return np.nanmean(normal, axis=0), np.nanstd(normal, axis=0)
     except FloatingPointError as error:
         raise MethodFailed("values too large for a standard deviation") from error
-    return deviations(windows, center, scale)

@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 def nsigma(observation: Observation, _rng: np.random.Generator) -> Ranking:
     """Score = max over the anomalous window of (x - mean) / std of the normal window.
 
+    Cost:
+        O(N T).
+
+    Decisions:
+        * The score is signed, as in the earlier implementations: an indicator that only falls
+          scores low. ``max_z`` takes the absolute value.
+        * An indicator without spread before the fault is measured relative to its mean, so that no
+          unit matters.
+
+    Earlier implementations:
+        * RCAEval 0.1, the study's code: where the standard deviation is 0 the value
+          itself is the score; indicators that are constant before the fault are deleted.
+
     Raises:
         MethodFailed: no indicator can be scored, or a standard deviation overflows.
     """

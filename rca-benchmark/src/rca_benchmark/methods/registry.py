@@ -27,6 +27,7 @@ Cost = Literal["ms", "seconds", "minutes"]
 Function = Callable[[Observation, np.random.Generator], Ranking]
 
 GROUP: Final = "rca_benchmark.methods"
+_ALIASES: Final = {"dummy": "random"}
 _METHODS: Final[dict[str, Method]] = {}
 
 
@@ -120,16 +121,17 @@ def all_methods() -> list[Method]:
 
 
 def get_method(name: str) -> Method:
-    """The method of that name.
+    """The method of that name, or of the name that the study gives it.
 
     Raises:
         BenchError: there is none, or another package's methods cannot be imported.
     """
-    if name not in _METHODS:
+    known = _ALIASES.get(name, name)
+    if known not in _METHODS:
         _import_other_packages()
-    if name not in _METHODS:
+    if known not in _METHODS:
         raise BenchError(f"no method {name}; there are: {', '.join(sorted(_METHODS))}")
-    return _METHODS[name]
+    return _METHODS[known]
 
 
 @cache

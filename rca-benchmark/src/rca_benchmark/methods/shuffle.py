@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @method(
     name="random",
     sources=("metrics",),
-    paper="uniform random order of the candidates",
+    paper="uniform random order of the candidates; dummy in the study",
     uses_inject_time=False,
     stochastic=True,
 )
@@ -27,6 +27,13 @@ def shuffle(observation: Observation, rng: np.random.Generator) -> Ranking:
 
     First one random indicator of each service, services in random order; then all others, again
     in random order.
+
+    Cost:
+        O(N).
+
+    Earlier implementations:
+        * RCAEval 0.1, the study's code (there called dummy): a random order of the indicators, not
+          seeded, in which a service with many indicators comes first more often.
 
     Raises:
         MethodFailed: no candidate service has an indicator.
