@@ -247,7 +247,7 @@ def span_latency(observation: Observation, *, quantile: float = 0.9) -> pd.DataF
 
     def latency() -> pd.DataFrame:
         spans = observation.traces
-        rows = _step_of(observation, spans["startTime"].to_numpy() * 1000)
+        rows = step_of(observation, spans["startTime"].to_numpy() * 1000)
         found = (spans["duration"] / 1e6).groupby([spans["serviceName"], rows]).quantile(quantile)
         steps = range(len(observation.metrics))
         columns = {
@@ -264,23 +264,35 @@ def failed_spans(spans: pd.DataFrame) -> pd.Series[bool]:
     return (spans["statusCode"] >= 400) | (spans["statusCode"] == 2)
 
 
-def _split(observation: Observation) -> Windows:
+def split_table(observation: Observation, table: pd.DataFrame) -> Windows:
+    """Cut any table whose rows are those of ``metrics`` at the inject time.
+
+    The same is left out as in ``split_windows``; there may be no column left.
+
+    Raises:
+        MethodFailed: there is no inject time.
+    """
     if observation.inject_time_ns is None:
         raise MethodFailed("the observation has no inject time")
     cut = int(np.searchsorted(observation.metrics["time"].to_numpy(), observation.inject_time_ns))
-    raw = observation.metrics.iloc[:, 1:].to_numpy(dtype=np.float64)
+    raw = table.to_numpy(dtype=np.float64)
     values = np.where(np.isinf(raw), np.nan, raw)
     null = np.isnan(values)
     empty = null[:cut].all(axis=0) | null[cut:].all(axis=0)
     constant = _carries_nothing(values, 0.0) & ~empty
     keep = ~(empty | constant)
-    if not keep.any():
-        raise MethodFailed("no indicator varies and has values before and after the inject time")
-    names = np.array(observation.indicators, dtype=object)
+    names = np.array([str(name) for name in table.columns], dtype=object)
     kept = values[:, keep]
     kept.setflags(write=False)
     both = pd.DataFrame(kept, columns=list(names[keep]), copy=False)
     return Windows(both.iloc[:cut], both.iloc[cut:], tuple(names[constant]), tuple(names[empty]))
+
+
+def _split(observation: Observation) -> Windows:
+    windows = split_table(observation, observation.metrics.iloc[:, 1:])
+    if not windows.indicators:
+        raise MethodFailed("no indicator varies and has values before and after the inject time")
+    return windows
 
 
 def _delayed(observation: Observation, tdelta: float) -> int | None:
@@ -329,7 +341,7 @@ def _between(table: pd.DataFrame, column: str, first: int, end: int) -> pd.DataF
     return table if inside.all() else table[inside].reset_index(drop=True)
 
 
-def _step_of(observation: Observation, times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+def step_of(observation: Observation, times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     """The row of ``metrics`` in whose step each instant lies; may lie outside of the table."""
     first = int(observation.metrics["time"].iloc[0])
     return (times_ns - first) // observation.step_ns
@@ -338,7 +350,7 @@ def _step_of(observation: Observation, times_ns: NDArray[np.int64]) -> NDArray[n
 def _counts(
     observation: Observation, services: pd.Series[str], times_ns: NDArray[np.int64]
 ) -> pd.DataFrame:
-    table = pd.crosstab(_step_of(observation, times_ns), services.to_numpy())
+    table = pd.crosstab(step_of(observation, times_ns), services.to_numpy())
     return table.reindex(
         index=range(len(observation.metrics)), columns=list(observation.services), fill_value=0
     )
