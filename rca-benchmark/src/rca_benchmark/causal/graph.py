@@ -91,7 +91,7 @@ class CausalGraph:
         """Each edge once, with attributes ``tail_mark`` and ``head_mark`` (names of marks).
 
         Directed and partly directed edges point along their arrow; others go from the node that
-        comes first.
+        comes first. ``weight`` is that along the edge, ``back_weight`` that against it.
         """
         import networkx as nx
 
@@ -109,19 +109,26 @@ class CausalGraph:
                 tail_mark=Mark(int(self.marks[there, here])).name,
                 head_mark=Mark(int(self.marks[here, there])).name,
                 weight=1.0 if self.weights is None else float(self.weights[here, there]),
+                back_weight=1.0 if self.weights is None else float(self.weights[there, here]),
             )
         return graph
 
     @classmethod
     def from_networkx(cls, graph: nx.DiGraph[str]) -> CausalGraph:
-        """The inverse of ``to_networkx``; an edge without marks is directed."""
+        """The inverse of ``to_networkx``; an edge without marks is directed.
+
+        Two edges without marks that lead both ways are one that is bidirected.
+        """
         names = tuple(graph.nodes)
         place = {name: index for index, name in enumerate(names)}
         marks = np.zeros((len(names), len(names)), dtype=np.int8)
         weights = np.ones(marks.shape)
         for source, target, data in graph.edges(data=True):
             i, j = place[source], place[target]
-            marks[j, i] = Mark[data.get("tail_mark", "TAIL")]
+            both_ways = graph.has_edge(target, source)
+            marks[j, i] = Mark[data.get("tail_mark", "ARROW" if both_ways else "TAIL")]
             marks[i, j] = Mark[data.get("head_mark", "ARROW")]
             weights[i, j] = data.get("weight", 1.0)
+            if not both_ways:
+                weights[j, i] = data.get("back_weight", 1.0)
         return cls(names, marks, weights)
