@@ -1,29 +1,53 @@
 """What every registered method must hold to, whatever it computes."""
 
 import dataclasses
+import itertools
 import pickle
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from rca_benchmark.case import Case, GroundTruth, Observation
+from rca_benchmark.case import (
+    EDGE_COLUMNS,
+    Case,
+    GroundTruth,
+    Observation,
+    service_of,
+    typed_table,
+)
 from rca_benchmark.errors import MethodFailed
 from rca_benchmark.methods import Ranking, all_methods
 from rca_benchmark.methods.ranking import candidate_indicators
 from rca_benchmark.preprocess import Preparation, prepare, without_inject_time
 
+SERVICES = ("nginx-proxy", "ray-head", "ray-replicas-0", "ray-replicas-1")
+METRICS = (
+    "cpu",
+    "mem",
+    "latency-90",
+    "workload",
+    "error",
+    "disk",
+    "network-receive",
+    "x",
+    "y",
+    "z",
+)
 pytestmark = pytest.mark.parametrize("method", all_methods(), ids=lambda method: method.name)
 
 
 @pytest.fixture(name="make_observation")
 def make_observation_with_sli(make_observation):
-    """Observations with an SLI unless the test says otherwise."""
+    """Observations with an SLI and a chain of calls over their services, unless told otherwise."""
 
     def make(metrics=None, **changes):
         names = ["nginx-proxy_latency-90"] if metrics is None else list(metrics.columns)
         sli = "nginx-proxy_latency-90" if "nginx-proxy_latency-90" in names else names[0]
-        return make_observation(metrics, **({"sli": sli} | changes))
+        services = list(dict.fromkeys(map(service_of, names))) if metrics is not None else SERVICES
+        calls = [(*pair, "call") for pair in itertools.pairwise(services)]
+        fields = {"sli": sli, "topology": typed_table(calls, EDGE_COLUMNS)}
+        return make_observation(metrics, **(fields | changes))
 
     return make
 
@@ -102,7 +126,7 @@ def test_short_windows_are_answered_or_refused(method, make_observation, before,
 
 def test_ten_services_of_eight_metrics_and_two_rows_of_fault(method, make_observation):
     rng = np.random.default_rng(0)
-    names = [f"s{service}_m{metric}" for service in range(10) for metric in range(8)]
+    names = [f"s{service}_{metric}" for service in range(10) for metric in METRICS[:8]]
     metrics = pd.DataFrame(rng.normal(size=(62, 80)), columns=names)
     services = tuple(f"s{service}" for service in range(10))
     assert answer(method, make_observation(metrics, before=60, services=services)) is not None
@@ -123,7 +147,7 @@ def test_a_prepared_observation_is_answered_and_read_only(method, make_observati
 
 def test_three_hundred_columns_are_answered_or_beyond_the_declared_bound(method, make_observation):
     rng = np.random.default_rng(0)
-    names = [f"s{service}_m{metric}" for service in range(30) for metric in range(10)]
+    names = [f"s{service}_{metric}" for service in range(30) for metric in METRICS]
     metrics = pd.DataFrame(rng.normal(size=(60, 300)), columns=names)
     services = tuple(f"s{service}" for service in range(30))
     observation = make_observation(metrics, before=50, services=services)
@@ -151,6 +175,10 @@ def test_an_sli_that_does_not_vary_is_answered_or_refused(method, make_observati
     metrics = make_observation().metrics.drop(columns="time")
     metrics["nginx-proxy_latency-90"] = 1.0
     answer(method, make_observation(metrics))
+
+
+def test_without_a_call_graph_methods_answer_or_refuse(method, make_observation):
+    answer(method, make_observation(topology=typed_table([], EDGE_COLUMNS)))
 
 
 def test_without_an_inject_time_only_those_told_refuse(method, make_observation):

@@ -1,12 +1,7 @@
 import numpy as np
 import pytest
 
-from rca_benchmark.walk.random_walk import (
-    expected_visits,
-    expected_visits_second_order,
-    first_order_steps,
-    visits,
-)
+from rca_benchmark.walk.random_walk import first_order_steps, visits
 
 
 def random_case(seed, nodes=8):
@@ -81,50 +76,3 @@ def test_the_walk_follows_the_data():
 
 def test_nothing_resembles_the_symptom():
     assert not visits(np.ones((3, 3)), np.array([1.0, 0, 0]), 0).any()
-
-
-def sampled_visits(weights, start, length, walks, rng, memory=None):
-    """Visits of each of many walks, one row per walk; a plain transcription of the definitions."""
-    nodes = len(weights)
-    moves = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
-    count = np.zeros((walks, nodes))
-    for walk in range(walks):
-        before, here = None, start
-        for _ in range(length):
-            chances = moves[here]
-            if memory is not None and before is not None:
-                chances = np.where(chances > 0, (1 - memory) * moves[before, here], 0)
-                chances = chances + memory * moves[here]
-            if not chances.any():
-                break
-            before, here = here, rng.choice(nodes, p=chances / chances.sum())
-            count[walk, here] += 1
-    return count
-
-
-@pytest.mark.parametrize("memory", [None, 0.3])
-@pytest.mark.parametrize("seed", range(3))
-def test_expected_visits_are_the_mean_of_many_walks(seed, memory):
-    steps, similarity = random_case(seed, nodes=6)
-    weights = first_order_steps(steps, similarity)
-    rng = np.random.default_rng(seed)
-    sample = sampled_visits(weights, 0, 12, 1500, rng, memory)
-    error = sample.std(axis=0, ddof=1) / len(sample) ** 0.5
-    if memory is None:
-        found = expected_visits(weights, 0, length=12)
-    else:
-        found = expected_visits_second_order(weights, 0, memory=memory, length=12)
-    assert np.all(np.abs(found - sample.mean(axis=0)) <= 4.5 * error + 1e-12)
-
-
-def test_a_walk_ends_where_it_can_go_nowhere():
-    chain = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0.0]])
-    np.testing.assert_allclose(expected_visits(chain, 0), [0, 1, 1])
-    np.testing.assert_allclose(expected_visits_second_order(chain, 0, memory=0.3), [0, 1, 1])
-
-
-def test_all_memory_of_the_next_step_is_a_walk_of_first_order():
-    steps, similarity = random_case(5)
-    weights = first_order_steps(steps, similarity)
-    second = expected_visits_second_order(weights, 0, memory=1.0, length=50)
-    np.testing.assert_allclose(second, expected_visits(weights, 0, length=50))

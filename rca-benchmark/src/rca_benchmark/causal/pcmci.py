@@ -1,4 +1,4 @@
-"""PCMCI: causal links between time series, with their lags."""
+"""PCMCI: which series leads which, by how many rows."""
 
 from __future__ import annotations
 
@@ -8,219 +8,220 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rca_benchmark.causal.graph import CausalGraph, Mark
+from rca_benchmark.causal.lagged import (
+    correlations_without_each,
+    factorised,
+    lagged_correlations,
+    normalised,
+    p_values,
+    partial_correlations,
+)
 from rca_benchmark.causal.series import SINGULAR
 from rca_benchmark.errors import MethodFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
-PC_ALPHA: Final = 0.1
-ALPHA: Final = 0.05
-# Keeps conditioning sets that determine each other solvable; far below what is tested.
-RIDGE: Final = 1e-12
+FEWEST_ROWS: Final = 4
+_AT_ONCE: Final = 256  # tests whose matrices are worked on together
 
 
 @dataclass(frozen=True, eq=False)
 class LaggedLinks:
-    """Links from the past of series to their present.
+    """What PCMCI finds for N series at lags 0 ... L. All arrays are N x N x (L + 1).
 
     Attributes:
-        p_values: N x N x (most lags + 1): ``[i, j, l]`` is that of "i, l steps ago, and j depend";
-            1 where nothing was tested (i = j without a lag).
-        statistics: of the same shape: the partial correlations.
-        links: of the same shape: ``p_values`` at most alpha.
+        links: ``[i, j, k]``: i, k rows before, is linked with j; at lag 0 without a direction.
+        p_values: of the test for each link; 1 where there is none.
+        statistics: partial correlations; 0 where there is no test.
     """
 
+    links: NDArray[np.bool_]
     p_values: NDArray[np.float64]
     statistics: NDArray[np.float64]
-    links: NDArray[np.bool_]
 
-    def graph(self, names: tuple[str, ...]) -> CausalGraph:
-        """Links of any lag as directed edges, strongest lag as weight; those without a lag - .
+    def to_graph(self, names: tuple[str, ...]) -> CausalGraph:
+        """Edges i -> j where i leads j, <-> where each leads the other, i - j where they coincide.
 
-        Where a pair has lagged links both ways, its edge is bidirected.
+        The weight of an edge is the largest partial correlation of its links, as a size.
         """
-        lagged: NDArray[np.bool_] = np.asarray(self.links[:, :, 1:].any(axis=2))
-        np.fill_diagonal(lagged, val=False)
-        directed = CausalGraph.from_causes(names, lagged)
-        same_time = self.links[:, :, 0] | self.links[:, :, 0].T
-        undirected = same_time & ~lagged & ~lagged.T
-        marks = np.where(undirected, np.int8(Mark.TAIL), directed.marks)
-        strength = np.where(self.links, np.abs(self.statistics), 0.0).max(axis=2)
-        strength = np.where(undirected, np.maximum(strength, strength.T), strength)
-        return CausalGraph(names, marks, strength)
+        strength = np.where(self.links, np.abs(self.statistics), 0.0)
+        leads = self.links[:, :, 1:].any(axis=2)
+        coincide = self.links[:, :, 0] & ~leads & ~leads.T
+        marks = np.where(leads, Mark.ARROW, np.where(leads.T | coincide, Mark.TAIL, Mark.NONE))
+        np.fill_diagonal(marks, Mark.NONE)
+        return CausalGraph(names, marks.astype(np.int8), strength.max(axis=2))
+
+
+def most_conditions(rows: int, lags: int) -> int:
+    """How many variables a test holds fixed for each of its sides: a quarter of its rows."""
+    return (rows - 2 * lags - FEWEST_ROWS) // 4
 
 
 def pcmci(
-    values: NDArray[np.float64],
-    most_lags: int,
-    *,
-    pc_alpha: float = PC_ALPHA,
-    alpha: float = ALPHA,
+    values: NDArray[np.float64], lags: int, *, parent_alpha: float, alpha: float
 ) -> LaggedLinks:
-    """PCMCI with partial correlations.
+    """PCMCI with linear partial correlations.
 
-    Runge, Nowack, Kretschmer, Flaxman, Sejdinovic, Science Advances 2019, algorithms S1 and S2;
-    the same tests as tigramite's ``run_pcmci`` with its defaults: all of them on the rows from
-    2 ``most_lags`` on, so that one lagged correlation matrix serves them all.
+    Runge, Nowack, Kretschmer, Flaxman, Sejdinovic 2019, Science Advances 5. First the lagged
+    parents of each series: candidates that are independent of it, given ever more of the strongest
+    other candidates, go. Then the test of momentary conditional independence for each link, given
+    the parents of both of its ends. All tests are Student's, use the same rows, T - 2 ``lags``, and
+    so one correlation matrix.
 
     Args:
         values: T x N.
-        most_lags: largest lag.
-        pc_alpha: significance in the selection of conditions.
-        alpha: significance of a link.
+        lags: L, the largest lag, in rows; 1 or more.
+        parent_alpha: level of the first step.
+        alpha: level of the second step.
+
+    Returns:
+        As tigramite's ``PCMCI.run_pcmci`` with ``ParCorr`` and no more than ``most_conditions``.
+        What cannot be tested, because other variables determine it, is no link.
 
     Raises:
         MethodFailed: there are too few rows.
     """
-    rows = len(values) - 2 * most_lags
-    if rows < 4:
-        raise MethodFailed(f"{len(values)} rows are too few for links of {most_lags} steps")
-    count = values.shape[1]
-    correlations = _lagged_correlations(values, 2 * most_lags)
+    count, rows = values.shape[1], len(values) - 2 * lags
+    if rows < FEWEST_ROWS:
+        raise MethodFailed(f"{len(values)} rows are too few for lags of {lags} rows")
+    correlations = lagged_correlations(values, 2 * lags)
+    most = most_conditions(len(values), lags)
+    grid = np.arange(1, lags + 1) * count + np.arange(count)[:, None]
     parents = [
-        _select_conditions(correlations, rows, target, count, most_lags, pc_alpha)
+        _parents(correlations, target, grid.ravel(), rows, parent_alpha, most)
         for target in range(count)
     ]
-    p_values = np.ones((count, count, most_lags + 1))
-    statistics = np.zeros(p_values.shape)
-    for target in range(count):
-        statistic, p_value = _momentary(correlations, rows, target, parents, most_lags)
-        statistics[:, target], p_values[:, target] = statistic, p_value
-    links = p_values <= alpha
-    links[np.arange(count), np.arange(count), 0] = False
-    return LaggedLinks(p_values, statistics, links)
+    statistics, freedom = _momentary(correlations, parents, lags, rows)
+    found = p_values(statistics, freedom)
+    each = np.arange(count)
+    statistics[each, each, 0], found[each, each, 0] = 0.0, 1.0
+    found[:, :, 0] = np.maximum(found[:, :, 0], found[:, :, 0].T)
+    return LaggedLinks(found <= alpha, found, statistics)
 
 
-def _lagged_correlations(values: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    """Correlations of all series at all lags; series i at lag l is at place l N + i."""
-    rows = len(values) - most
-    lagged = np.hstack([values[most - lag : most - lag + rows] for lag in range(most + 1)])
-    lagged = lagged - lagged.mean(axis=0)
-    spread = np.sqrt((lagged**2).mean(axis=0))
-    lagged /= np.where(spread > 0, spread, 1.0)
-    correlations: NDArray[np.float64] = lagged.T @ lagged / rows
-    return correlations
-
-
-def _select_conditions(
+def _parents(
     correlations: NDArray[np.float64],
-    rows: int,
     target: int,
-    count: int,
-    most_lags: int,
+    candidates: NDArray[np.int64],
+    rows: int,
     alpha: float,
+    most: int,
 ) -> NDArray[np.int64]:
-    """Algorithm S1: lagged series on which the target depends given the strongest others."""
-    parents = np.arange(count, count * (most_lags + 1))
-    weakest = np.full(correlations.shape[0], np.inf)
-    for size in range(rows - 3):
-        if len(parents) - 1 < size:
+    """At most so many lagged variables that lead the target, the strongest first."""
+    left, strength = candidates, np.full(len(candidates), np.inf)
+    for depth in range(most + 1):
+        if len(left) - 1 < depth:
             break
-        statistic, p_value = _given_strongest(correlations, rows, target, parents, size)
-        weakest[parents] = np.minimum(weakest[parents], np.abs(statistic))
-        parents = parents[p_value <= alpha]
-        parents = parents[np.argsort(-weakest[parents], kind="stable")]
-    return parents
-
-
-def _given_strongest(
-    correlations: NDArray[np.float64],
-    rows: int,
-    target: int,
-    parents: NDArray[np.int64],
-    size: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each parent and the target given the ``size`` strongest other parents.
-
-    Those beyond the strongest share one set of conditions.
-    """
-    statistic = np.empty(len(parents))
-    beyond = parents[size:]
-    given = np.tile(parents[:size], (1, 1))
-    statistic[size:] = _partial(correlations, beyond[None, :], target, given)[0]
-    if size:
-        within = parents[: size + 1]
-        others = np.array([np.delete(within, place) for place in range(size)])
-        statistic[:size] = _partial(correlations, parents[:size, None], target, others)[:, 0]
-    return statistic, _p_values(statistic, rows - size - 2)
+        within = correlations_without_each(correlations, target, left[: depth + 1])
+        beyond = partial_correlations(correlations, target, left[depth + 1 :], left[:depth])
+        found = np.concatenate([within, beyond])
+        strength = np.minimum(strength, np.abs(found))
+        kept = p_values(found, np.full(len(found), rows - depth - 2)) <= alpha
+        left, strength = left[kept], strength[kept]
+        order = np.argsort(-strength, kind="stable")
+        left, strength = left[order], strength[order]
+    return left[:most]
 
 
 def _momentary(
     correlations: NDArray[np.float64],
+    parents: Sequence[NDArray[np.int64]],
+    lags: int,
     rows: int,
-    target: int,
-    parents: list[NDArray[np.int64]],
-    most_lags: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Algorithm S2 for one target: both N x (most lags + 1).
-
-    Each series at each lag and the target, given the parents of both.
-    """
-    count = len(parents)
-    sets = [
-        np.setdiff1d(
-            np.union1d(parents[target], parents[source] + lag * count), [lag * count + source]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Partial correlation and degrees of freedom of each link, N x N x (L + 1)."""
+    count, none = len(parents), len(correlations)
+    padded = np.pad(correlations, (0, 1))  # the last variable stands for none
+    statistics = np.zeros((count, count, lags + 1))
+    freedom = np.zeros((count, count, lags + 1), dtype=np.int64)
+    sources = list(_with_parents(padded, parents, lags))
+    for target, held in enumerate(parents):
+        independent, factor = factorised(padded, held)
+        explained: NDArray[np.float64] = np.linalg.solve(factor, padded[independent]).astype(
+            np.float64, copy=False
         )
-        for source in range(count)
-        for lag in range(most_lags + 1)
-    ]
-    sizes = np.array([len(conditions) for conditions in sets])
-    padded = np.full((len(sets), sizes.max(initial=0)), -1)
-    for row, conditions in enumerate(sets):
-        padded[row, : len(conditions)] = conditions
-    source, lag = np.divmod(np.arange(len(sets)), most_lags + 1)
-    statistic = _partial(correlations, (lag * count + source)[:, None], target, padded)[:, 0]
-    p_value = _p_values(statistic, rows - sizes - 2)
-    itself = target * (most_lags + 1)
-    statistic[itself], p_value[itself] = 0.0, 1.0
-    return statistic.reshape(count, -1), p_value.reshape(count, -1)
+        is_held = np.zeros(none + 1, dtype=bool)
+        is_held[held] = True
+        for variables, blocks in sources:
+            delay, source = np.divmod(variables[:, -1], count)
+            found = _given_both(padded[:, target], explained, target, variables, blocks)
+            for place in np.flatnonzero(is_held[variables[:, -1]]):
+                own = variables[place, -1]
+                given = np.setdiff1d(np.union1d(held, variables[place, :-1]), [own, none])
+                found[place] = partial_correlations(padded, target, own[None], given)[0]
+            statistics[source, target, delay] = found
+            both = len(held) - is_held[variables[:, -1]]
+            both += (~is_held[variables[:, :-1]] & (variables[:, :-1] < none)).sum(axis=1)
+            freedom[source, target, delay] = rows - 2 - both
+    return statistics, freedom
 
 
-def _partial(
-    correlations: NDArray[np.float64],
-    sources: NDArray[np.int64],
+def _with_parents(
+    padded: NDArray[np.float64], parents: Sequence[NDArray[np.int64]], lags: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Each series at each lag, many at a time, as in ``_given_both``: variables and blocks."""
+    count, none = len(parents), len(padded) - 1
+    conditions = np.array([len(found) for found in parents])
+    sources = np.repeat(np.argsort(conditions, kind="stable"), lags + 1)
+    delays = np.tile(np.arange(lags + 1), count)
+    for start in range(0, len(sources), _AT_ONCE):
+        source, delay = sources[start : start + _AT_ONCE], delays[start : start + _AT_ONCE]
+        variables = np.full((len(source), conditions[source].max() + 1), none)
+        for place, (i, k) in enumerate(zip(source, delay, strict=True)):
+            variables[place, : conditions[i]] = parents[i] + k * count
+        variables[:, -1] = delay * count + source
+        yield variables, padded[variables[:, :, None], variables[:, None, :]]
+
+
+def _given_both(
+    moments: NDArray[np.float64],
+    explained: NDArray[np.float64],
     target: int,
-    given: NDArray[np.int64],
+    variables: NDArray[np.int64],
+    blocks: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Partial correlations of sources and target; null where the conditions determine either.
+    """Partial correlations of the target with B variables, given its parents and theirs.
 
     Args:
-        correlations: of everything.
-        sources: G x M places.
-        target: a place.
-        given: G x K places, one set for each group; -1 stands for no condition.
+        moments: correlations of the target with all M variables.
+        explained: P x M: what its P parents explain of all variables.
+        target: a variable.
+        variables: B x (K + 1): the parents of each other variable, then that variable.
+        blocks: B x (K + 1) x (K + 1), the correlations among these.
     """
-    groups, size = given.shape
-    ends = np.hstack([sources, np.full((groups, 1), target)])
-    here = (given >= 0)[:, :, None]
-    cross = np.where(here, correlations[given[:, :, None], ends[:, None, :]], 0.0)
-    among = correlations[given[:, :, None], given[:, None, :]]
-    among = np.where(here & here.transpose(0, 2, 1), among, 0.0)
-    places = np.arange(size)
-    among[:, places, places] = 1.0 + RIDGE
-    solved = np.linalg.solve(among, cross) if size else cross
-    left = 1.0 - (cross * solved).sum(axis=1)
-    direct = correlations[sources, target]
-    common = direct - (cross[:, :, :-1] * solved[:, :, -1:]).sum(axis=1)
-    spread = left[:, :-1] * left[:, -1:]
-    testable = (left[:, :-1] > SINGULAR) & (left[:, -1:] > SINGULAR)
-    found = np.full(sources.shape, np.nan)
-    np.divide(common, np.sqrt(np.maximum(spread, SINGULAR**2)), out=found, where=testable)
-    clipped: NDArray[np.float64] = np.clip(found, -1.0, 1.0)
-    return clipped
+    part = explained.T[variables]
+    left = blocks - part @ part.transpose(0, 2, 1)
+    moment = moments[variables] - part @ explained[:, target]
+    own = moments[target] - (explained[:, target] ** 2).sum()
+    return _eliminated(left, moment, own)
 
 
-def _p_values(
-    statistic: NDArray[np.float64], freedom: int | NDArray[np.int64]
+def _eliminated(
+    left: NDArray[np.float64], moment: NDArray[np.float64], own: float
 ) -> NDArray[np.float64]:
-    """Two-sided p-values of Student's t; 0 where nothing can be tested: the link stays."""
-    from scipy.special import stdtr
+    """Partial correlations of a target with the last of K + 1 variables, given the K others.
 
-    freedom = np.broadcast_to(np.asarray(freedom, dtype=np.float64), statistic.shape)
-    testable = np.isfinite(statistic) & (freedom > 0)
-    safe = np.where(testable, statistic, 0.0)
-    degrees = np.where(testable, freedom, 1.0)
-    left = np.maximum(1.0 - safe**2, 1e-300)
-    p_values: NDArray[np.float64] = 2.0 * stdtr(degrees, -np.abs(safe) * np.sqrt(degrees / left))
-    return np.where(testable, p_values, 0.0)
+    Args:
+        left: B x (K + 1) x (K + 1), covariances of the variables.
+        moment: B x (K + 1), those with the target.
+        own: variance of the target.
+    """
+    count, size = moment.shape
+    rows = np.concatenate([left, moment[:, None, :]], axis=1)  # the target's row comes last
+    factor = np.zeros((count, size + 1, size - 1))
+    for place in range(size - 1):
+        known = factor[:, place:, :place] @ factor[:, place, :place, None]
+        column = rows[:, place:, place] - known[:, :, 0]
+        pivot = column[:, 0]
+        usable = pivot > SINGULAR
+        column *= (usable / np.sqrt(np.where(usable, pivot, 1.0)))[:, None]
+        factor[:, place:, place] = column
+    last, target = factor[:, -2], factor[:, -1]
+    return normalised(
+        moment[:, -1] - (last * target).sum(axis=1),
+        left[:, -1, -1] - (last**2).sum(axis=1),
+        own - (target**2).sum(axis=1),
+    )

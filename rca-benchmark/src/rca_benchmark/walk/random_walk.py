@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BACKWARD: Final = 0.2
-LENGTH: Final = 1000
 
 
 def first_order_steps(
@@ -79,71 +78,3 @@ def visits(
         allowed = first_order_steps(steps, similarity, backward=backward)[np.ix_(others, others)]
         found[others] = pagerank(allowed, damping=damping, restart=chosen)
     return found
-
-
-def expected_visits(
-    weights: NDArray[np.float64], start: int, *, length: int = LENGTH
-) -> NDArray[np.float64]:
-    """How often a walk of ``length`` steps is expected at each node, the start not counted.
-
-    The limit of the average over many sampled walks. A walk ends where it can go nowhere.
-
-    Args:
-        weights: N x N, 0 or more, as from ``first_order_steps``.
-        start: the node at which every walk begins.
-        length: number of steps.
-
-    Returns:
-        Length N.
-    """
-    moves = _by_row(weights)
-    here = np.zeros(len(weights))
-    here[start] = 1.0
-    total = np.zeros(len(weights))
-    for _ in range(length):
-        here = here @ moves
-        total += here
-    return total
-
-
-def expected_visits_second_order(
-    weights: NDArray[np.float64], start: int, *, memory: float, length: int = LENGTH
-) -> NDArray[np.float64]:
-    """As ``expected_visits`` for a walk that remembers the step which brought it here.
-
-    Wang et al.: CloudRanger, CCGRID 2018, equation 7: from j, reached from i, the step to k weighs
-    (1 - ``memory``) p[i, j] + ``memory`` p[j, k], where p are the first-order probabilities. The
-    state of the walk is its last step; the sum over all i is taken in closed form, so that a step
-    costs O(N^2) rather than O(N^3).
-
-    Args:
-        weights: N x N, 0 or more, as from ``first_order_steps``.
-        start: the node at which every walk begins; its first step is of first order.
-        memory: share of the step to be made, 0 to 1.
-        length: number of steps.
-
-    Returns:
-        Length N.
-    """
-    moves = _by_row(weights)
-    ways = (moves > 0).sum(axis=1)
-    open_end = moves.sum(axis=1) > 0
-    # What the weights of all steps from j sum to, if it was reached from i: by (i, j).
-    normal = (1 - memory) * moves * ways + memory * open_end
-    normal = np.where(normal > 0, normal, 1.0)
-    last = np.zeros(moves.shape)
-    last[start] = moves[start]
-    total = last.sum(axis=0)
-    for _ in range(length - 1):
-        reached = last / normal
-        before = (1 - memory) * (reached * moves).sum(axis=0)
-        after = memory * reached.sum(axis=0)
-        last = np.where(moves > 0, before[:, None] + moves * after[:, None], 0.0)
-        total = total + last.sum(axis=0)
-    return total
-
-
-def _by_row(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each row divided by its sum; rows of zeros stay."""
-    total = weights.sum(axis=1, keepdims=True)
-    return weights / np.where(total > 0, total, 1.0)
