@@ -82,7 +82,7 @@ def mask(messages: pd.Series[str]) -> tuple[NDArray[np.int64], list[str]]:
     import pyarrow.compute as pc
 
     begin = rf"(?s)^\s*((?:\S+\s+){{0,{MOST_TOKENS - 1}}}\S*).*$"
-    text = pa.chunked_array([pa.array(messages, type=pa.large_string())])
+    text = pa.table({"message": messages})["message"].cast(pa.large_string())
     text = pc.replace_substring_regex(text, begin, r"\1")
     text = pc.replace_substring_regex(text, r"\S*\d\S*", PLACEHOLDER)
     encoded = text.dictionary_encode().unify_dictionaries().combine_chunks()

@@ -15,6 +15,7 @@ from rca_benchmark.methods import (  # noqa: F401 - imported to be registered
     granger,
     ht,
     lingam,
+    llm_serving,
     max_z,
     micro_diag,
     microcause,

@@ -17,10 +17,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """One thing that speaks for a service as the root cause, as an engineer would put it.
+
+    Attributes:
+        service: whom it speaks against.
+        fault: the type of fault that it suggests; empty where it suggests none.
+        weight: how much of the service's score it makes up.
+        text: one line with its figures.
+        indicator: the series that shows it; None where it comes from spans or logs.
+    """
+
+    service: str
+    fault: str
+    weight: float
+    text: str
+    indicator: str | None = None
+
+
+@dataclass(frozen=True)
 class Ranking:
-    """Indicators of candidate services, most suspicious first, without repeats."""
+    """Indicators of candidate services, most suspicious first, without repeats.
+
+    Attributes:
+        indicators: the answer.
+        evidence: what it rests on, strongest first, from methods that can say so.
+    """
 
     indicators: tuple[str, ...]
+    evidence: tuple[Evidence, ...] = ()
 
     @property
     def services(self) -> tuple[str, ...]:
