@@ -10,6 +10,8 @@ import pytest
 
 from rca_benchmark.case import (
     EDGE_COLUMNS,
+    LOG_COLUMNS,
+    TRACE_COLUMNS,
     Case,
     GroundTruth,
     Observation,
@@ -38,15 +40,23 @@ pytestmark = pytest.mark.parametrize("method", all_methods(), ids=lambda method:
 
 
 @pytest.fixture(name="make_observation")
-def make_observation_with_sli(make_observation):
-    """Observations with an SLI and a chain of calls over their services, unless told otherwise."""
+def make_observation_of_all_sources(make_observation, make_traces, make_logs):
+    """Observations with an SLI, a chain of calls, traces and logs, unless the test has its own."""
 
     def make(metrics=None, **changes):
         names = ["nginx-proxy_latency-90"] if metrics is None else list(metrics.columns)
         sli = "nginx-proxy_latency-90" if "nginx-proxy_latency-90" in names else names[0]
-        services = list(dict.fromkeys(map(service_of, names))) if metrics is not None else SERVICES
+        services = SERVICES if metrics is None else tuple(dict.fromkeys(map(service_of, names)))
         calls = [(*pair, "call") for pair in itertools.pairwise(services)]
-        fields = {"sli": sli, "topology": typed_table(calls, EDGE_COLUMNS)}
+        before = changes.get("before", 40)
+        after = changes.get("after", 20) if metrics is None else len(metrics) - before
+        told = {"before": before, "after": after, "culprit": changes.get("culprit", "ray-head")}
+        fields = {
+            "sli": sli,
+            "topology": typed_table(calls, EDGE_COLUMNS),
+            "traces": make_traces(services, **told),
+            "logs": make_logs(services, **told),
+        }
         return make_observation(metrics, **(fields | changes))
 
     return make
@@ -179,6 +189,70 @@ def test_an_sli_that_does_not_vary_is_answered_or_refused(method, make_observati
 
 def test_without_a_call_graph_methods_answer_or_refuse(method, make_observation):
     answer(method, make_observation(topology=typed_table([], EDGE_COLUMNS)))
+
+
+NO_TRACES, NO_LOGS = typed_table([], TRACE_COLUMNS), typed_table([], LOG_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [{"traces": NO_TRACES}, {"logs": NO_LOGS}, {"traces": NO_TRACES, "logs": NO_LOGS}],
+    ids=["no traces", "no logs", "neither"],
+)
+def test_without_a_source_only_those_that_declare_it_refuse(method, make_observation, missing):
+    if answer(method, make_observation(**missing)) is None:
+        assert method.sources & set(missing)
+
+
+def odd_traces(traces, kind):
+    """The same spans, with what real tracing does to them."""
+    spans = traces.copy()
+    late = spans.index >= 0.7 * len(spans)
+    if kind == "an operation unseen before":
+        spans.loc[late & (spans["serviceName"] == "ray-head"), "operationName"] = "new"
+    elif kind == "one span per trace":
+        spans = spans[spans["parentSpanID"] == ""]
+    elif kind == "parents that were not recorded":
+        spans["parentSpanID"] = "lost-" + spans["spanID"]
+    elif kind == "clocks 100 ms apart":
+        spans.loc[spans["serviceName"] == "ray-head", "startTime"] -= 100_000
+    elif kind == "all alike":
+        spans["duration"] = 1000
+    elif kind == "none after the fault":
+        spans = spans[~late]
+    elif kind == "none before the fault":
+        spans = spans[late]
+    return typed_table(spans, TRACE_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "an operation unseen before",
+        "one span per trace",
+        "parents that were not recorded",
+        "clocks 100 ms apart",
+        "all alike",
+        "none after the fault",
+        "none before the fault",
+    ],
+)
+def test_odd_traces_are_answered_or_refused(method, make_observation, make_traces, kind):
+    traces = odd_traces(make_traces(culprit="ray-head"), kind)
+    ranking = answer(method, make_observation(traces=traces))
+    if "none" not in kind:
+        assert ranking is not None or "traces" in method.sources
+
+
+def test_the_order_of_spans_and_lines_plays_no_part(method, make_observation, make_traces):
+    observation = make_observation(traces=make_traces(culprit="ray-head"))
+    shuffled = {
+        name: getattr(observation, name).sample(frac=1, random_state=5).reset_index(drop=True)
+        for name in ("traces", "logs", "topology")
+    }
+    assert answer(method, dataclasses.replace(observation, **shuffled)) == answer(
+        method, observation
+    )
 
 
 def test_without_an_inject_time_only_those_told_refuse(method, make_observation):
