@@ -59,3 +59,11 @@ def test_the_command_line_starts_without_heavy_imports():
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout.split()
     assert not {"pandas", "numpy", "pyarrow", "requests", "rich"} & set(loaded)
+
+
+def test_methods_are_imported_without_the_libraries_that_few_need():
+    code = "import sys, rca_benchmark.methods; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert not {"scipy", "sklearn", "networkx", "statsmodels"} & set(loaded)

@@ -85,23 +85,44 @@ def _movements(case: Case) -> Element:
     if not moving:
         return element("p", f"None of {len(moved)} indicators moved.")
     chosen = sorted(moving, key=lambda name: (-moved[name], name))[:SHOWN]
-    seconds = (times - start) / _SECOND_NS
-    rows = -(-len(chosen) // _COLUMNS)
     title = f"indicators of {case.name} that moved most"
-    picture = canvas(_COLUMNS * _WIDTH, rows * _HEIGHT, title, class_="chart moved")
-    fault = (0.0, (end - start) / _SECOND_NS)
-    for number, name in enumerate(chosen):
-        panel = _panel(seen.metrics[name].to_numpy(), seconds, fault, name)
-        x, y = number % _COLUMNS * _WIDTH, number // _COLUMNS * _HEIGHT
-        panel.set("transform", f"translate({x:.0f} {y:.0f})")
-        panel.set("class", "culprit" if service_of(name) == truth.service else "other")
-        picture.append(panel)
+    picture = panels(seen.metrics, chosen, (start, end), title, truth.service)
     caption = (
         f"The {len(chosen)} of {len(moved)} indicators that moved most from before the fault to "
         f"during it. The line marks the inject time (0 s), the shade the fault; indicators of "
         f"the true service {truth.service} are blue and bold."
     )
     return figure(picture, caption)
+
+
+def panels(
+    metrics: pd.DataFrame,
+    names: Sequence[str],
+    fault_ns: tuple[int, int],
+    title: str,
+    service: str,
+) -> Element:
+    """Small multiples of indicators over time, the fault shaded.
+
+    Args:
+        metrics: ``time`` and one column per indicator.
+        names: of the indicators, in order.
+        fault_ns: from when to when, UTC epoch nanoseconds.
+        title: names the picture.
+        service: whose indicators are blue and bold.
+    """
+    start, end = fault_ns
+    seconds = (metrics["time"].to_numpy() - start) / _SECOND_NS
+    rows = -(-len(names) // _COLUMNS)
+    picture = canvas(_COLUMNS * _WIDTH, rows * _HEIGHT, title, class_="chart moved")
+    fault = (0.0, (end - start) / _SECOND_NS)
+    for number, name in enumerate(names):
+        panel = _panel(metrics[name].to_numpy(), seconds, fault, name)
+        x, y = number % _COLUMNS * _WIDTH, number // _COLUMNS * _HEIGHT
+        panel.set("transform", f"translate({x:.0f} {y:.0f})")
+        panel.set("class", "culprit" if service_of(name) == service else "other")
+        picture.append(panel)
+    return picture
 
 
 def _panel(
