@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
+import pandas as pd
 
 from rca_benchmark.errors import MethodFailed
 from rca_benchmark.features.shifts import shifts
@@ -18,7 +19,6 @@ from rca_benchmark.methods.service_graph import call_graph
 from rca_benchmark.preprocess import shared
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
     from rca_benchmark.case import Observation
@@ -114,7 +114,7 @@ def _apply_rules(observation: Observation) -> list[tuple[Kind, Evidence]]:
         strength(rules[row.metric].direction * row.score, abs(row.change)) for row in rows
     ]
     unexplained = _unexplained(observation, table)
-    alone = _beyond_peers(table)
+    alone = _beyond_peers(observation, table)
     found: list[tuple[Kind, Evidence]] = []
     for row, own in zip(rows, table["strength"], strict=True):
         name, rule, weight = row.Index, rules[row.metric], float(own)
@@ -145,15 +145,24 @@ def _matching(metric: str) -> Rule | None:
     return next((rule for rule in RULES if rule.metric.search(metric)), None)
 
 
-def _beyond_peers(table: pd.DataFrame) -> dict[str, float]:
+def _beyond_peers(observation: Observation, table: pd.DataFrame) -> dict[str, float]:
     """Share of each indicator's strength that its peers do not have.
 
-    Peers are services with the same set of metrics: replicas of one kind.
+    Peers are replicas of one kind: services that the same services call and that have the same
+    metrics. Where the call graph is unknown there are none.
     """
-    metrics = table.groupby("service")["metric"].agg(frozenset)
-    kind = table["service"].map(metrics)
+    services = tuple(sorted(set(table["service"])))
+    callers = {
+        service: tuple(np.flatnonzero(column))
+        for service, column in zip(services, _calls(observation, services).T, strict=True)
+    }
+    metrics = {name: sorted(group) for name, group in table["metric"].groupby(table["service"])}
+    kind = [
+        f"{callers[service]} {metrics[service]}" if callers[service] else service
+        for service in table["service"]
+    ]
     found: dict[str, float] = {}
-    for _, group in table.groupby([kind.map(sorted).map(tuple), "metric"]):
+    for _, group in table.groupby([pd.Series(kind, index=table.index), "metric"]):
         for name, own in group["strength"].items():
             others = group["strength"].drop(name)
             common = float(others.median()) if len(others) else 0.0
