@@ -40,7 +40,8 @@ def test_callers_are_found_within_their_trace(make_observation):
         ([(10, 50), (20, 10)], 50),  # one within the other
         ([(-40, 50)], 50),  # begins earlier, by a clock that differs
         ([(90, 50)], 50),  # ends later
-        ([(0, 500)], 0),  # lasts longer
+        ([(0, 500)], 0),  # lasts longer: was not waited for
+        ([(70, 500)], 70),
         ([], 100),
     ],
 )
@@ -51,16 +52,44 @@ def test_self_time_is_what_no_child_covers(make_observation, children, own):
 
 
 def brute_self_time(table):
-    """By marking every microsecond; children moved inside as documented."""
+    """By marking every microsecond; children placed as documented."""
+    rows = {row.spanID: row for row in table.itertuples()}
+    children = {name: [row for row in rows.values() if row.parentSpanID == name] for name in rows}
+
+    def begin_of(child, room):
+        return min(max(child.startTime - rows[child.parentSpanID].startTime, 0), room)
+
+    def extent(row):
+        ends = [
+            begin_of(child, row.duration) + extent(child)
+            for child in children[row.spanID]
+            if extent(child) > row.duration
+        ]
+        return max([row.duration, *ends])
+
     own = {}
-    for row in table.itertuples():
+    for name, row in rows.items():
         running = np.zeros(row.duration, dtype=bool)
-        for child in table[table.parentSpanID == row.spanID].itertuples():
-            length = min(child.duration, row.duration)
-            begin = min(max(child.startTime - row.startTime, 0), row.duration - length)
+        for child in children[name]:
+            length = extent(child)
+            fits = length <= row.duration
+            begin = begin_of(child, row.duration - length if fits else row.duration)
             running[begin : begin + length] = True
-        own[row.spanID] = int((~running).sum())
+        own[name] = int((~running).sum())
     return own
+
+
+def test_a_call_that_was_not_waited_for_is_covered_for_the_grandparent(make_observation):
+    """The proxy waits for the replica, though the span that called it ended long before."""
+    found = spans(
+        make_observation,
+        ("t", "a", "", "head", 0, 300),
+        ("t", "b", "a", "head", 5, 20),
+        ("t", "c", "b", "replica", 20, 270),
+    )
+    assert found.self_us.tolist() == [15, 15, 270]
+    assert found.outlasted.tolist() == [False, True, False]
+    assert [found.services[code] for code in found.remote[:2]] == ["replica", "replica"]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
 from rca_benchmark.preprocess import shared, step_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from rca_benchmark.case import Observation
 
 
@@ -20,13 +21,19 @@ def operation_latency(observation: Observation) -> pd.DataFrame:
     """
 
     def latency() -> pd.DataFrame:
-        spans = observation.traces[observation.traces["serviceName"].isin(observation.services)]
+        spans = observation.traces
         rows = step_of(observation, spans["startTime"].to_numpy() * 1000)
-        operation = spans["serviceName"] + "_" + spans["operationName"]
-        table = (spans["duration"] / 1e6).to_frame().assign(row=rows, operation=operation)
-        found = table.pivot_table(
-            index="row", columns="operation", values="duration", aggfunc="mean"
-        )
-        return found.reindex(index=range(len(observation.metrics))).astype("float64")
+        steps = len(observation.metrics)
+        kept = spans["serviceName"].isin(observation.services).to_numpy()
+        kept = kept & (rows >= 0) & (rows < steps)
+        named = spans.loc[kept, "serviceName"] + "_" + spans.loc[kept, "operationName"]
+        codes, names = pd.factorize(named, sort=True)
+        cells = rows[kept] * len(names) + codes
+        size = steps * len(names)
+        count = np.bincount(cells, minlength=size)
+        total = np.bincount(cells, weights=spans.loc[kept, "duration"] / 1e6, minlength=size)
+        mean = np.full(size, np.nan)
+        np.divide(total, count, out=mean, where=count > 0)
+        return pd.DataFrame(mean.reshape(steps, len(names)), columns=list(names))
 
     return shared(observation, "operation latency", latency, timeless=True)

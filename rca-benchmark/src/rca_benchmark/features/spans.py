@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rca_benchmark.case import Observation
+
+
+# Chains of spans that outlast their parents are followed up so many calls.
+DEEPEST: Final = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +33,9 @@ class Spans:
         duration_us: whole duration.
         self_us: duration less the time in which some child was running. A child that lies outside
             of its parent, as clocks that differ make it appear, is moved to the nearest place
-            inside; one that lasts longer than its parent counts as long as it.
+            inside. One that lasts longer than its parent was not waited for: it counts for the
+            time that they share, and for that in which it and its grandparent do.
+        outlasted: whether something that it called went on after it: it did not wait.
         failed: whether it ended in an error.
         late: whether it starts at or after the inject time; all False without one.
         services, operations: names by code, sorted; an operation is ``<service>_<operation>``.
@@ -44,6 +50,7 @@ class Spans:
     start_us: NDArray[np.int64]
     duration_us: NDArray[np.int64]
     self_us: NDArray[np.int64]
+    outlasted: NDArray[np.bool_]
     failed: NDArray[np.bool_]
     late: NDArray[np.bool_]
     services: tuple[str, ...]
@@ -64,11 +71,18 @@ class Spans:
         """Code of the service that a span calls, if it calls another one; -1 otherwise.
 
         Time that such a span does not share with its child is spent on the way: connecting,
-        sending, waiting for a thread at the other end. Where several are called, the last one.
+        sending, waiting for a thread at the other end. Where several are called, the last one. A
+        span whose own part made the call and did not wait for it calls what that part called.
         """
         found = np.full(len(self), -1)
         away = (self.parent >= 0) & (self.parent_service != self.service)
         found[self.parent[away]] = self.service[away]
+        handed_on = np.flatnonzero((self.parent >= 0) & ~away & self.outlasted)
+        for _ in range(DEEPEST):
+            open_ends = handed_on[(found[handed_on] >= 0) & (found[self.parent[handed_on]] < 0)]
+            if not open_ends.size:
+                break
+            found[self.parent[open_ends]] = found[open_ends]
         return found
 
 
@@ -95,6 +109,7 @@ def _arrays(observation: Observation) -> Spans:
     of_service[operation] = service
     parent = _parents(table, trace)
     start, duration = table["startTime"].to_numpy(), table["duration"].to_numpy()
+    extent = _extent(parent, start, duration)
     inject = observation.inject_time_ns
     return Spans(
         trace=trace.astype(np.int64),
@@ -103,7 +118,8 @@ def _arrays(observation: Observation) -> Spans:
         parent=parent,
         start_us=start,
         duration_us=duration,
-        self_us=duration - _covered(parent, start, duration),
+        self_us=duration - _covered(parent, start, duration, extent),
+        outlasted=extent > duration,
         failed=failed_spans(table).to_numpy(),
         late=np.zeros(len(table), dtype=bool) if inject is None else start * 1000 >= inject,
         services=tuple(map(str, services)),
@@ -125,7 +141,10 @@ def _parents(table: pd.DataFrame, trace: NDArray[np.int64]) -> NDArray[np.int64]
 
 
 def _covered(
-    parent: NDArray[np.int64], start: NDArray[np.int64], duration: NDArray[np.int64]
+    parent: NDArray[np.int64],
+    start: NDArray[np.int64],
+    duration: NDArray[np.int64],
+    extent: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """How long at least one child of each span was running, in the span's own duration."""
     covered = np.zeros(len(parent), dtype=np.int64)
@@ -133,13 +152,33 @@ def _covered(
     if not children.size:
         return covered
     of = parent[children]
-    length = np.minimum(duration[children], duration[of])
-    begin = np.clip(start[children] - start[of], 0, duration[of] - length)
+    length = extent[children]
+    latest = np.where(length <= duration[of], duration[of] - length, duration[of])
+    begin = np.clip(start[children] - start[of], 0, latest)
+    end = np.minimum(begin + length, duration[of])
     order = np.lexsort((begin, of))
-    of, begin, end = of[order], begin[order], (begin + length)[order]
+    of, begin, end = of[order], begin[order], end[order]
     # Spans one after the other on one axis: then one running maximum serves all parents.
     offset = of * (int(duration.max()) + 1)
     reached = np.maximum.accumulate(end + offset)
     before = np.concatenate([[np.iinfo(np.int64).min], reached[:-1]])
     np.add.at(covered, of, np.maximum(end + offset - np.maximum(begin + offset, before), 0))
     return covered
+
+
+def _extent(
+    parent: NDArray[np.int64], start: NDArray[np.int64], duration: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """How long each span and what it started went on: longer than the span if it did not wait."""
+    children = np.flatnonzero(parent >= 0)
+    of = parent[children]
+    extent = duration.copy()
+    begin = np.clip(start[children] - start[of], 0, duration[of])
+    for _ in range(DEEPEST):
+        outlasts = extent[children] > duration[of]
+        longer = extent.copy()
+        np.maximum.at(longer, of[outlasts], (begin + extent[children])[outlasts])
+        if (longer == extent).all():
+            break
+        extent = longer
+    return extent

@@ -73,6 +73,10 @@ def causalrca(observation: Observation, rng: np.random.Generator) -> Ranking:
         * The weights are far from settled when the training ends, so that the answer depends on
           the seed: two seeds named the same first indicator in 3 of 10 cases, and the rank
           correlation was 0.81. Judge it over several seeds.
+        * Service-level Avg@5 on 20 Sock Shop cases: 0.77, 0.52 and 0.51 with three seeds (mean
+          0.60), beside a published 0.84 on 50. The published walk goes from causes to effects; with
+          the input divided by the maximum, where the faulty indicator is an effect, that walk
+          reaches up to 0.63 here and the right one 0.20.
 
     Earlier implementations:
         * RCAEval 0.1 and the study's code: transpose A twice, so that the surfer steps from causes

@@ -35,6 +35,8 @@ CALLER: Final = 0.5
 WHOLE_DEVIANCE: Final = 40.0
 # Templates with fewer lines before the fault can vanish by chance.
 FEWEST_LINES: Final = 5
+# Weaker evidence counts, but is not shown.
+WORTH_TELLING: Final = 0.05
 
 
 @method(
@@ -103,7 +105,8 @@ def llm_serving(observation: Observation, _rng: np.random.Generator) -> Ranking:
             _add(scores, service, weight)
         evidence += part
     ranking = rank_by_service(scores, by_indicator, observation)
-    strongest_first = sorted(evidence, key=lambda item: (-item.weight, item.service, item.text))
+    told = [item for item in evidence if item.weight >= WORTH_TELLING]
+    strongest_first = sorted(told, key=lambda item: (-item.weight, item.service, item.text))
     return Ranking(ranking.indicators, tuple(strongest_first))
 
 

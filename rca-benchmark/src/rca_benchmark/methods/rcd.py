@@ -71,6 +71,9 @@ def rcd(observation: Observation, rng: np.random.Generator) -> Ranking:
           of the same round by their unconditional chi-square statistic.
         * One random division into chunks, as in the paper; the spread over seeds is part of the
           result.
+        * Service-level Avg@5 on 20 Sock Shop cases (CPU, memory): 0.62, 0.54, beside a published
+          0.63, 0.66 on 50. Of 35 indicators 16 tell the windows apart without error, so that chance
+          decides among them; seeds differ by 0.1 and more.
 
     Earlier implementations:
         * authors' code, RCAEval 0.1, the study's code: the search stops only at exactly the wanted

@@ -38,6 +38,8 @@ class Rule:
             ``symptom``: moves wherever requests pass.
         fault: the fault that it suggests; empty for none.
         says: what it means, for a line of evidence.
+        both_ends: it is measured at both ends of a connection: it speaks in full only against the
+            end where it changed more, since only there all connections pass the fault.
     """
 
     metric: re.Pattern[str]
@@ -45,10 +47,13 @@ class Rule:
     kind: Kind
     fault: str
     says: str
+    both_ends: bool = False
 
 
-def _rule(metric: str, direction: int, kind: Kind, fault: str, says: str) -> Rule:
-    return Rule(re.compile(metric), direction, kind, fault, says)
+def _rule(
+    metric: str, direction: int, kind: Kind, fault: str, says: str, *, both_ends: bool = False
+) -> Rule:
+    return Rule(re.compile(metric), direction, kind, fault, says, both_ends)
 
 
 # The first rule that matches counts. Metrics that only follow the load (requests, bytes and tokens
@@ -58,8 +63,15 @@ RULES: Final = (
     _rule(r"^cpu", +1, "resource", "cpu", "CPU use rose"),
     _rule(r"^gpu-(clock|power)", -1, "resource", "accelerator", "the accelerator slowed down"),
     _rule(r"^(mem|memory)\b|working-set", +1, "resource", "memory", "memory use rose"),
-    _rule(r"round-trip|rtt", +1, "resource", "network-delay", "its packets travel longer"),
-    _rule(r"retrans", +1, "resource", "network-loss", "its packets are sent again"),
+    _rule(
+        r"round-trip|rtt",
+        +1,
+        "resource",
+        "network-delay",
+        "its packets travel longer",
+        both_ends=True,
+    ),
+    _rule(r"retrans", +1, "resource", "network-loss", "its packets are sent again", both_ends=True),
     _rule(r"restart|oom", +1, "resource", "kill", "it was restarted"),
     _rule(r"^disk", +1, "resource", "disk", "disk traffic rose"),
     _rule(r"^socket", +1, "resource", "socket", "it holds more sockets"),
@@ -114,6 +126,7 @@ def _apply_rules(observation: Observation) -> list[tuple[Kind, Evidence]]:
         strength(rules[row.metric].direction * row.score, abs(row.change)) for row in rows
     ]
     unexplained = _unexplained(observation, table)
+    neighbours = _neighbours(observation, table)
     alone = _beyond_peers(observation, table)
     found: list[tuple[Kind, Evidence]] = []
     for row, own in zip(rows, table["strength"], strict=True):
@@ -122,6 +135,8 @@ def _apply_rules(observation: Observation) -> list[tuple[Kind, Evidence]]:
             weight *= alone[name]
         if rule.kind == "symptom":
             weight *= unexplained.get(row.service, 1.0)
+        if rule.both_ends:
+            weight *= _share_at_this_end(row, rows, neighbours)
         if weight > 0:
             text = f"{rule.says}: {row.metric} {row.before:.4g} -> {row.after:.4g}"
             found.append((rule.kind, Evidence(row.service, rule.fault, weight, text, name)))
@@ -168,6 +183,27 @@ def _beyond_peers(observation: Observation, table: pd.DataFrame) -> dict[str, fl
             common = float(others.median()) if len(others) else 0.0
             found[str(name)] = max(own - common, 0.0) / own if own > 0 else 0.0
     return found
+
+
+def _neighbours(observation: Observation, table: pd.DataFrame) -> dict[str, set[str]]:
+    """The services that each one calls or is called by."""
+    services = tuple(sorted(set(table["service"])))
+    calls = _calls(observation, services)
+    return {
+        service: {services[other] for other in np.flatnonzero(row)}
+        for service, row in zip(services, calls | calls.T, strict=True)
+    }
+
+
+def _share_at_this_end(row: Any, rows: list[Any], neighbours: dict[str, set[str]]) -> float:
+    """The change of an indicator beside the largest of the same metric at a neighbour."""
+    own = abs(row.after - row.before)
+    others = [
+        abs(other.after - other.before)
+        for other in rows
+        if other.metric == row.metric and other.service in neighbours[row.service]
+    ]
+    return float(own / max([own, *others]))
 
 
 def _unexplained(observation: Observation, table: pd.DataFrame) -> dict[str, float]:
