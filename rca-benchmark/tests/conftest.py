@@ -62,7 +62,7 @@ def build_traces(services=SERVICES, *, before=40, after=20, culprit=None, seed=0
     The culprit's own time is ten-fold from row ``before`` on, and its spans then end with 500.
     """
     rng = np.random.default_rng(seed)
-    entry, middle, *leaves = (*services, *services[-1:])
+    entry, middle, *leaves = services if len(services) > 1 else services * 2
     spans = []
     for row in range(before + after):
         path = list(dict.fromkeys((entry, middle, (leaves or [middle])[row % max(len(leaves), 1)])))

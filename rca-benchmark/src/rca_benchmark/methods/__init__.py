@@ -12,6 +12,7 @@ from rca_benchmark.methods import (  # noqa: F401 - imported to be registered
     constant,
     e_diagnosis,
     fci,
+    ges,
     granger,
     ht,
     lingam,
@@ -19,6 +20,7 @@ from rca_benchmark.methods import (  # noqa: F401 - imported to be registered
     max_z,
     micro_diag,
     microcause,
+    microrank,
     microrca,
     microscope,
     mmbaro,
@@ -31,6 +33,7 @@ from rca_benchmark.methods import (  # noqa: F401 - imported to be registered
     shuffle,
     simple_rca,
     torai,
+    tracerca,
 )
 from rca_benchmark.methods.ranking import Ranking, rank_by_score, rank_by_service
 from rca_benchmark.methods.registry import Method, all_methods, get_method, method
