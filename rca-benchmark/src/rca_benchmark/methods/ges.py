@@ -60,7 +60,7 @@ def ges_pagerank(observation: Observation, _rng: np.random.Generator) -> Ranking
 
     Parameters:
         penalty: log(T)/2 for each edge; that of the BIC (paper: the same, or a Bayesian score).
-        MOST_TURNED: 4; most edges that a step directs besides its own (paper: no bound).
+        MOST_TURNED: 4; most neighbours of the effect that a step directs (paper: no bound).
         damping: 0.85; of PageRank (paper: 0.85).
 
     Cost:
