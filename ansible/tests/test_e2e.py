@@ -184,10 +184,12 @@ def test_one_trace_goes_through_every_service() -> None:
     assert (whole & engine).mean() > 0.9
 
 
-def test_one_case_can_be_diagnosed_without_its_ground_truth() -> None:
+def test_one_case_is_explained_without_its_ground_truth(tmp_path: Path) -> None:
     case = RUNS / RUN / "cases" / CPU_CASE
-    printed = run([str(TOOLS / "rca-benchmark"), "diagnose", str(case), "--method", "baro"])
+    page = tmp_path / "explanation.html"
+    printed = run([str(TOOLS / "rca-benchmark"), "explain", str(case), "--html", str(page)])
     assert "ray-replicas-1" in printed
+    assert "cpu" in page.read_text()
 
 
 def test_uninstalling_leaves_no_trace() -> None:

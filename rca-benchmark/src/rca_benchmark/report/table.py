@@ -41,7 +41,7 @@ def leaderboard_tables(board: pd.DataFrame) -> Iterator[Table]:
     """One table per data set and level: all faults and targets together, best method first."""
     for dataset, level, rows in pooled_rows(board):
         title = _title(dataset, level, rows)
-        table = Table(title=title, caption=_TOLD, box=SIMPLE, pad_edge=False)
+        table = Table(title=title, caption=_TOLD, box=SIMPLE, pad_edge=False, show_edge=False)
         for heading in _NARROW:
             justify: Literal["left", "right"] = "left" if heading in _NARROW[:2] else "right"
             table.add_column(heading, justify=justify, overflow="fold")
