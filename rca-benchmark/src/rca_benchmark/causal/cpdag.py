@@ -10,7 +10,7 @@ import numpy as np
 from rca_benchmark.causal.graph import Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -63,13 +63,23 @@ class Pdag:
         """Whether each two nodes of a set share an edge."""
         return all(nodes & ~self.adjacent(node) == 1 << node for node in members(nodes))
 
-    def reached(self, start: int, avoiding: int) -> int:
-        """The nodes that paths lead to which go against no arrow and enter none of a set."""
+    def reached(self, start: int, avoiding: int = 0, known: Mapping[int, int] | None = None) -> int:
+        """The nodes that paths lead to which go against no arrow and enter none of a set.
+
+        Args:
+            start: where the paths begin.
+            avoiding: the set.
+            known: by start, what is reached from others while avoiding the same.
+        """
+        known = known or {}
         found = frontier = 1 << start
         while frontier:
             following = 0
             for node in members(frontier):
-                following |= self.children[node] | self.neighbours[node]
+                if node in known:
+                    found |= known[node]
+                else:
+                    following |= self.children[node] | self.neighbours[node]
             frontier = following & ~found & ~avoiding
             found |= frontier
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from heapq import merge
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -136,14 +137,14 @@ def _touched(before: Pdag, after: Pdag, step: _Operator) -> Iterator[int]:
 
 def _best_open(graph: Pdag, steps: list[list[_Operator]]) -> _Operator | None:
     """The best step that closes no cycle."""
-    reached: dict[tuple[int, int], int] = {}
+    reached: defaultdict[int, dict[int, int]] = defaultdict(dict)  # by blocking nodes and effect
     for step in merge(*steps):
         if step.blocking is None:
             return step
-        way = step.effect, step.blocking
-        if way not in reached:
-            reached[way] = graph.reached(*way)
-        if not reached[way] >> step.cause & 1:
+        known = reached[step.blocking]
+        if step.effect not in known:
+            known[step.effect] = graph.reached(step.effect, step.blocking, known)
+        if not known[step.effect] >> step.cause & 1:
             return step
     return None
 
