@@ -76,8 +76,10 @@ def complete_series(metrics: pd.DataFrame) -> Series:
     Raises:
         MethodFailed: there are fewer than 4 rows, or no indicator is left.
     """
-    names = sorted(str(name) for name in metrics.columns[1:])
-    raw = metrics[names].to_numpy(dtype=np.float64)
+    columns: list[str] = metrics.columns[1:].tolist()
+    order = sorted(range(len(columns)), key=columns.__getitem__)
+    names = [columns[place] for place in order]
+    raw = metrics.iloc[:, 1:].to_numpy(dtype=np.float64)[:, order]
     if len(raw) < FEWEST_ROWS:
         raise MethodFailed(f"{len(raw)} rows are too few; needed are {FEWEST_ROWS}")
     gaps = ~np.isfinite(raw)
@@ -157,7 +159,7 @@ def _twins(values: NDArray[np.float64]) -> NDArray[np.int64]:
     equal = (values.T @ values / len(values)) ** 2 > 1.0 - SINGULAR
     np.fill_diagonal(equal, val=True)
     found = np.arange(len(equal))
-    for column in range(len(equal)):
+    for column in np.flatnonzero(np.triu(equal, 1).any(axis=1)):
         if found[column] == column:
             followers = np.flatnonzero(equal[column, column:]) + column
             found[followers] = np.minimum(found[followers], column)
