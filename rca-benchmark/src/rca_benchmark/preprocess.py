@@ -351,7 +351,7 @@ def _counts(
     observation: Observation, services: pd.Series[str], times_ns: NDArray[np.int64]
 ) -> pd.DataFrame:
     names = list(observation.services)
-    codes = pd.Categorical(services.to_numpy(), categories=names).codes.astype(np.int64)
+    codes = pd.Index(names).get_indexer(pd.Index(services))
     rows, steps = step_of(observation, times_ns), len(observation.metrics)
     inside = (codes >= 0) & (rows >= 0) & (rows < steps)
     cells = rows[inside] * len(names) + codes[inside]

@@ -50,7 +50,7 @@ def make_observation_of_all_sources(make_observation, make_traces, make_logs):
         calls = [(*pair, "call") for pair in itertools.pairwise(services)]
         before = changes.get("before", 40)
         after = changes.get("after", 20) if metrics is None else len(metrics) - before
-        culprit = "ray-head" if "ray-head" in services else services[-1]
+        culprit = services[min(1, len(services) - 1)]  # every trace passes it
         told = {"before": before, "after": after, "culprit": changes.get("culprit", culprit)}
         fields = {
             "sli": sli,

@@ -59,7 +59,8 @@ def test_time_on_the_way_is_told_from_work(make_observation):
     rows = []
     for second in range(60):
         slow = 200 if second >= 40 else 0
-        rows += [(second, "a", "", "x", 30 + slow), (second, "b", "a", "y", 10)]
+        rows += [(second, "root", "", "x", 40 + slow), (second, "a", "root", "x", 30 + slow)]
+        rows += [(second, "b", "a", "y", 10)]
     (row,) = span_excess(spans(make_observation, rows)).itertuples(index=False)
     assert (row.service, row.callee) == ("x", "y")
     assert row.seconds == pytest.approx(20 * 0.2)

@@ -27,8 +27,18 @@ def test_callers_are_found_within_their_trace(make_observation):
     )
     assert found.parent.tolist() == [-1, 0, -1, -1]
     assert found.parent_service.tolist() == [-1, 0, -1, -1]
-    assert found.remote.tolist() == [1, -1, -1, -1]
+    assert found.remote.tolist() == [-1, -1, -1, -1]  # x works itself: it has no span for the call
     assert found.operations == ("x_op", "y_op")
+
+
+def test_a_call_is_a_span_of_its_own_within_the_caller(make_observation):
+    found = spans(
+        make_observation,
+        ("t", "a", "", "x", 0, 100),
+        ("t", "b", "a", "x", 10, 80),
+        ("t", "c", "b", "y", 20, 60),
+    )
+    assert found.remote.tolist() == [-1, 1, -1]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def span_excess(observation: Observation) -> pd.DataFrame:
 
     Normal is the 99 % quantile of the operation's self time before, or its largest where there are
     fewer than 100 spans; with fewer than 5, nothing is known and nothing counts as excess. The
-    self time of a span that calls another service is spent on the way to it.
+    self time of a call (``Spans.remote``) is spent on the way.
 
     Returns:
         One row per (service, callee) with some excess, sorted: ``service``, ``callee`` (empty: the

@@ -68,16 +68,19 @@ class Spans:
 
     @property
     def remote(self) -> NDArray[np.int64]:
-        """Code of the service that a span calls, if it calls another one; -1 otherwise.
+        """Code of the service to which a span is a call, -1 for a service's own work.
 
-        Time that such a span does not share with its child is spent on the way: connecting,
-        sending, waiting for a thread at the other end. Where several are called, the last one. A
-        span whose own part made the call and did not wait for it calls what that part called.
+        A call is a span that a service begins itself, below a span of its own, and whose child is
+        in another service. The time that it does not share with that child is spent on the way:
+        connecting, sending, waiting for a thread at the other end. Where several are called, the
+        last one. A span whose own part made the call and did not wait for it is a call as well.
         """
         found = np.full(len(self), -1)
         away = (self.parent >= 0) & (self.parent_service != self.service)
-        found[self.parent[away]] = self.service[away]
-        handed_on = np.flatnonzero((self.parent >= 0) & ~away & self.outlasted)
+        begun = (self.parent >= 0) & ~away
+        calls = np.flatnonzero(away)[begun[self.parent[away]]]
+        found[self.parent[calls]] = self.service[calls]
+        handed_on = np.flatnonzero(begun & self.outlasted)
         for _ in range(DEEPEST):
             open_ends = handed_on[(found[handed_on] >= 0) & (found[self.parent[handed_on]] < 0)]
             if not open_ends.size:

@@ -23,7 +23,8 @@ SIGMAS: Final = 1.5
 DAMPING: Final = 0.85
 CALLS: Final = 0.01
 BALANCE: Final = 0.5
-ITERATIONS: Final = 25
+CLOSE: Final = 1e-10
+ITERATIONS: Final = 1000
 UNSEEN: Final = 1e-7
 
 
@@ -46,27 +47,37 @@ def microrank(observation: Observation, _rng: np.random.Generator) -> Ranking:
     Dstar2 = ef^2 / (ep + nf). A service has the score of its best operation.
 
     Parameters:
-        sigmas: 1.5; standard deviations in the expected time (authors' code: 1.5).
-        damping: 0.85; of PageRank (paper: 0.85).
-        calls: 0.01; weight of calls beside coverage (paper: omega 0.01).
+        sigmas: 1.5; standard deviations in the expected time (authors' code: 1.5 to raise an alarm,
+            1 and 50 ms on top to sort traces).
+        damping: 0.85; of PageRank (authors' code: 0.85).
+        calls: 0.01; weight of calls beside coverage (authors' code: 0.01).
         balance: 0.5; share of the rarity by coverage in an anomalous trace's vote, the rest by
-            kind (paper: phi 0.5).
-        iterations: 25; of PageRank (authors' code: 25).
+            kind (authors' code: 0.5).
+        close: 1e-10; change of PageRank's scores, of 1 at most, at which it ends (authors' code:
+            25 iterations, with the remark that large systems need more).
 
     Cost:
         O(C) per iteration, C covered (trace, operation) pairs.
 
     Decisions:
-        * Operations are measured by self time, so that their sum is comparable with the whole
-          trace; whole durations count nested time several times, and hardly any trace exceeds them.
+        * Built from the paper's abstract and the authors' code; the paper's text was not at hand.
+        * Operations are measured by self time, as in the authors' code, so that their sum is
+          comparable with the whole trace; whole durations count nested time several times, and
+          hardly any trace exceeds them. A trace's time is the sum as well: where calls run side by
+          side, both sums count them one after the other.
+        * An anomalous trace's vote is the mean of 1 / (operations that it covers) and 1 / (traces
+          of its kind), each as a share of all. The authors' code takes the inverse of a sum that
+          holds the former, which gives traces that cover many operations more weight.
+        * No trace slower than expected is no answer: spectra tell nothing without failures.
         * Where all traces of the window are anomalous, those before the fault are the normal ones.
-        * An operation without normal traces has a weight of 1e-7 there, as in the authors' code.
+        * An operation that no normal trace covers has ep = 1e-7, as in the authors' code.
         * Traces without an operation that was known before the fault are neither.
 
     Earlier implementations:
-        * The study's code: calls are looked up in a table with other keys, so that only those of
-          the last span of each trace survive; both graphs are built from all traces of a window,
-          not from the anomalous and the normal ones; an operation unseen before is an error.
+        * The study's code, RCAEval 1.8.1: calls are looked up in a table with other keys, so that
+          of each operation only those of its last span survive; both graphs are built from all
+          traces of a window, not from the anomalous and the normal ones; an operation unseen
+          before is an error.
 
     Raises:
         MethodFailed: there is no inject time, there are no spans before or after it, no trace is
@@ -147,10 +158,11 @@ def cover(spans: Spans, chosen: NDArray[np.bool_]) -> Coverage:
 
 
 def operation_weights(coverage: Coverage, *, by_coverage: float) -> NDArray[np.float64]:
-    """PageRank of the operations, relative to their mean; 0 for what no trace covers.
+    """PageRank of the operations, times its mean; 0 for what no trace covers.
 
-    Paper: equations 1 to 6. Traces hand their rank to the operations that they cover, in equal
-    parts, and operations to the traces that cover them; calls hand on a little.
+    Traces hand their rank to the operations that they cover, in equal parts, and operations to the
+    traces that cover them; calls hand on a little. The highest rank of either side is 1 after each
+    step, as in the authors' code.
 
     Args:
         coverage: of the traces.
@@ -178,30 +190,29 @@ def operation_weights(coverage: Coverage, *, by_coverage: float) -> NDArray[np.f
     operations = np.where(times > 0, 1.0, 0.0) / shape[0]
     traces = np.full(shape[1], 1.0 / shape[1])
     for _ in range(ITERATIONS):
+        before = operations
         moved = DAMPING * (hand_down @ traces + CALLS * (called @ operations))
         traces = DAMPING * (hand_up @ operations) + (1 - DAMPING) * preference
         operations = moved / moved.max()
         traces = traces / traces.max()
+        if np.abs(operations - before).max() < CLOSE:
+            break
     weights: NDArray[np.float64] = operations * operations.sum() / max(int((times > 0).sum()), 1)
     return weights
 
 
 def spectrum(anomalous: Coverage, normal: Coverage) -> NDArray[np.float64]:
-    """Dstar2 of each operation: ef^2 / (ep + nf), weighted; 0 where no anomalous trace covers it.
-
-    Paper: equation 8.
-    """
+    """Dstar2 of each operation, weighted: ef^2 / (ep + nf); 0 without an anomalous trace."""
     covered = np.bincount(anomalous.operation, minlength=anomalous.operations)
     passed = np.bincount(normal.operation, minlength=normal.operations)
     weight = operation_weights(anomalous, by_coverage=BALANCE)
-    if normal.traces:
-        weight_passed = np.where(passed > 0, operation_weights(normal, by_coverage=0.0), UNSEEN)
-    else:
-        weight_passed = np.full(anomalous.operations, UNSEEN)
     executed = weight * covered
     missed = weight * (anomalous.traces - covered)
-    succeeded = weight_passed * np.maximum(passed, UNSEEN)
-    scores: NDArray[np.float64] = executed**2 / np.maximum(succeeded + missed, UNSEEN**2)
+    succeeded = np.full(len(weight), UNSEEN)
+    if normal.traces:
+        weight_passed = operation_weights(normal, by_coverage=0.0)
+        succeeded[passed > 0] = (weight_passed * passed)[passed > 0]
+    scores: NDArray[np.float64] = executed**2 / (succeeded + missed)
     return scores
 
 
