@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rca_benchmark.methods.ranking import Evidence, Ranking
 
 TOP: Final = 5
-LINES: Final = 4
+LINES: Final = 6
 PANELS: Final = 8
 
 
