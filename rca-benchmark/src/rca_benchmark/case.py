@@ -86,7 +86,8 @@ class Observation:
     @property
     def indicators(self) -> list[str]:
         """Names of the metric columns, without ``time``."""
-        return [str(name) for name in self.metrics.columns[1:]]
+        names: list[str] = self.metrics.columns.tolist()
+        return names[1:]
 
 
 @dataclass(frozen=True)

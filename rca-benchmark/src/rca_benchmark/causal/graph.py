@@ -46,7 +46,8 @@ class CausalGraph:
         shape = (len(self.names), len(self.names))
         if self.marks.shape != shape or (self.weights is not None and self.weights.shape != shape):
             raise ValueError(f"{len(self.names)} names, but marks of shape {self.marks.shape}")
-        if ((self.marks == Mark.NONE) != (self.marks.T == Mark.NONE)).any():
+        here = self.marks == int(Mark.NONE)
+        if (here != here.T).any():
             raise ValueError("an edge has a mark at one end only")
         if self.marks.diagonal().any():
             raise ValueError("an edge leads from a node to itself")
@@ -83,8 +84,8 @@ class CausalGraph:
         An arrowhead at j says that j is no cause of i, so there is no step to j; i <-> j, i - j and
         i o-o j can be walked both ways.
         """
-        into = self.marks == Mark.ARROW
-        allowed = (self.marks != Mark.NONE) & (~into | into.T)
+        into = self.marks == int(Mark.ARROW)
+        allowed = (self.marks != int(Mark.NONE)) & (~into | into.T)
         return np.where(allowed, 1.0 if self.weights is None else self.weights.T, 0.0)
 
     def to_networkx(self) -> nx.DiGraph[str]:

@@ -76,7 +76,7 @@ def complete_series(metrics: pd.DataFrame) -> Series:
     Raises:
         MethodFailed: there are fewer than 4 rows, or no indicator is left.
     """
-    columns: list[str] = metrics.columns[1:].tolist()
+    columns: list[str] = metrics.columns.tolist()[1:]
     order = sorted(range(len(columns)), key=columns.__getitem__)
     names = [columns[place] for place in order]
     raw = metrics.iloc[:, 1:].to_numpy(dtype=np.float64)[:, order]
