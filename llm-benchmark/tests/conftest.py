@@ -1,52 +1,54 @@
-"""The stub server, in this process and in one of its own."""
+"""The stub server, in this process and in one of its own; requests and records made to measure."""
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp import web
 
-from llm_benchmark.client import Client, open_session
+from llm_benchmark.client import make_target, tls_context
 from llm_benchmark.clock import Clock
+from llm_benchmark.commands.load import parse_load
+from llm_benchmark.distributions import constant
+from llm_benchmark.exchange import Exchange
 from llm_benchmark.options import RunOptions
-from llm_benchmark.providers import PROVIDERS
-from llm_benchmark.providers.base import Ask
+from llm_benchmark.providers import make_provider
+from llm_benchmark.providers.base import Ask, Message
 from llm_benchmark.records import Record
-from llm_benchmark.stub_server import EXCHANGES, Exchange, Script, make_runner
+from llm_benchmark.stub_server import Script, Stub, start
+from llm_benchmark.worker_process import make_transport
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 COMMAND = Path(sys.executable).with_name("llm-benchmark")
 
 
-@dataclass
-class Stub:
-    url: str
-    exchanges: deque[Exchange]
+@pytest.fixture(params=["aiohttp", "raw"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Name of a transport: what uses it is tested with each."""
+    return str(request.param)
 
 
 @pytest.fixture
 async def start_stub() -> AsyncIterator[Callable[..., Awaitable[Stub]]]:
-    runners: list[web.AppRunner] = []
+    stubs: list[Stub] = []
 
-    async def start(**script: Any) -> Stub:
-        runner = make_runner(Script(**{"ttft_s": 0.0, "itl_s": 0.0} | script))
-        runners.append(runner)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        app = runner.app
-        return Stub(f"http://127.0.0.1:{runner.addresses[0][1]}", app[EXCHANGES])
+    async def begin(*, ttft_s: float = 0.0, itl_s: float = 0.0, **others: Any) -> Stub:
+        tls = others.pop("tls", None)
+        if "tokens" in others:
+            others["tokens"] = constant(others["tokens"])
+        times = {"ttft_ns": constant(round(ttft_s * 1e9)), "itl_ns": constant(round(itl_s * 1e9))}
+        stubs.append(await start(Script(**times | others), tls=tls))
+        return stubs[-1]
 
-    yield start
-    for runner in runners:
-        await runner.cleanup()
+    yield begin
+    for stub in stubs:
+        await stub.close()
 
 
 @pytest.fixture(scope="session")
@@ -61,21 +63,33 @@ def stub_url() -> Iterator[str]:
 
 @pytest.fixture
 def make_options(tmp_path: Path) -> Callable[..., RunOptions]:
-    def make(**changes: Any) -> RunOptions:
+    """Return options; ``load`` holds the load's as on the command line."""
+
+    def make(load: str = "--rate 100 --duration 200ms", **changes: Any) -> RunOptions:
+        content = "" if "--prompt" in load or "--dataset" in load else " --prompt-tokens 8"
+        if "--output-tokens" not in load:
+            content += " --output-tokens 4"
         values: dict[str, Any] = {
             "url": "http://127.0.0.1:9",
             "provider": "vllm",
+            "api": "chat",
             "model": "stub",
-            "arrivals": "constant",
-            "rate": 100.0,
-            "duration_ns": 200_000_000,
-            "prompt": None,
-            "prompt_tokens": 8,
-            "output_tokens": 4,
             "stream": True,
-            "seed": 0,
-            "timeout_ns": 5_000_000_000,
-            "grace_ns": 0,
+            "body": {},
+            "load": parse_load((load + content).split()),
+            "schedule": None,
+            "workers": 1,
+            "shard": (0, 1),
+            "start_at": None,
+            "transport": "aiohttp",
+            "timeout": 5_000_000_000,
+            "grace": 0,
+            "warmup": 0,
+            "cooldown": 0,
+            "slo": {},
+            "metrics_port": None,
+            "ca": None,
+            "insecure": False,
             "spans": None,
             "out": tmp_path / "out",
         }
@@ -102,32 +116,73 @@ def make_record() -> Callable[..., Record]:
 
 
 @pytest.fixture
-def ask(make_record: Callable[..., Record]) -> Callable[..., Awaitable[Record]]:
-    """Send one request with a client of its own and return its record."""
+def ask(make_record: Callable[..., Record], transport: str) -> Callable[..., Awaitable[Record]]:
+    """Send requests, one after the other, over a transport of their own; return the last record."""
 
     async def send(
         url: str,
         *,
         provider: str = "vllm",
+        api: str = "chat",
         model: str = "stub",
         stream: bool = True,
         prompt: str = "one two three",
         output_tokens: int = 4,
         timeout_s: float = 5.0,
         api_key: str | None = None,
+        ca: Path | None = None,
+        verify: bool = True,
+        times: int = 1,
     ) -> Record:
-        record = make_record(provider=provider, model=model, stream=stream)
-        request = Ask(model=model, prompt=prompt, output_tokens=output_tokens, stream=stream)
-        async with open_session() as session:
-            client = Client(
-                session,
-                base_url=url,
-                provider=PROVIDERS[provider],
-                api_key=api_key,
-                timeout_ns=round(timeout_s * 1e9),
-                clock=Clock.start(),
+        spoken = make_provider(provider, api)
+        target = make_target(
+            url,
+            spoken.path(model, stream=stream),
+            spoken.headers(api_key),
+            round(timeout_s * 1e9),
+            tls_context(ca, verify=verify),
+        )
+        sender = make_transport(transport, target)
+        request = Ask(
+            model=model,
+            messages=(Message("user", prompt),),
+            output_tokens=output_tokens,
+            stream=stream,
+        )
+        for _ in range(times):
+            record = make_record(
+                provider=provider,
+                model=model,
+                stream=stream,
+                prompt_tokens_asked=len(prompt.split()),
             )
-            await client.send(record, prompt, PROVIDERS[provider].body(request))
+            await exchange_over(sender, record, spoken.body(request), prompt, spoken, api_key)
+        await sender.close()
         return record
 
     return send
+
+
+async def exchange_over(
+    sender: Any, record: Record, body: bytes, prompt: str, provider: Any, secret: str | None
+) -> None:
+    """Send one request and wait until it is over."""
+    over = asyncio.Event()
+    exchange = Exchange(
+        record,
+        body,
+        prompt,
+        provider=provider,
+        count=lambda text: len(text.split()),
+        clock=Clock.start(),
+        on_end=lambda _exchange: over.set(),
+        secret=secret,
+    )
+    sender.send(exchange)
+    await over.wait()
+
+
+@pytest.fixture
+def exchanged() -> Callable[..., Awaitable[None]]:
+    """Send one request over a given transport and wait until it is over."""
+    return exchange_over

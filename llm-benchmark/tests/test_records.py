@@ -8,7 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from llm_benchmark import records
-from llm_benchmark.records import COLUMNS, SCHEMA, RecordWriter, read_partial
+from llm_benchmark.records import (
+    COLUMNS,
+    SCHEMA,
+    RecordTail,
+    RecordWriter,
+    read_partial,
+    row_groups,
+    write_parquet,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,48 +26,88 @@ if TYPE_CHECKING:
 README = Path(__file__).parents[1] / "README.md"
 
 
+def write(path: Path, make_record: MakeRecord, numbers: range) -> Path:
+    writer = RecordWriter(path)
+    for number in numbers:
+        writer.add(make_record(id=number))
+        writer.flush()
+    writer.finish()
+    return path
+
+
 def test_records_come_back_as_they_were_written(tmp_path: Path, make_record: MakeRecord) -> None:
-    writer = RecordWriter(tmp_path)
+    path = tmp_path / "running"
+    writer = RecordWriter(path)
     for index in range(5):
         writer.add(make_record(id=index, itl_ns=[index] * index, sent_ns=1_800_000_000_123_456_789))
-        writer.flush()
-    table = pq.read_table(writer.finish())
+    writer.finish()
+    write_parquet(row_groups([path]), tmp_path / "complete.parquet")
+    table = pq.read_table(tmp_path / "complete.parquet")
     assert table.schema.equals(SCHEMA)
     assert table["id"].to_pylist() == [0, 1, 2, 3, 4]
     assert table["itl_ns"].to_pylist()[2:4] == [[2, 2], [3, 3, 3]]
     assert table["sent_ns"][0].as_py() == 1_800_000_000_123_456_789
     assert table["end_ns"].null_count == 5
-    assert [path.name for path in tmp_path.iterdir()] == ["requests.parquet"]
 
 
-def test_a_run_without_requests_has_an_empty_table(tmp_path: Path) -> None:
-    table = pq.read_table(RecordWriter(tmp_path).finish())
-    assert table.schema.equals(SCHEMA)
-    assert len(table) == 0
+def test_a_run_without_requests_has_an_empty_table(tmp_path: Path, make_record: MakeRecord) -> None:
+    path = write(tmp_path / "running", make_record, range(0))
+    write_parquet(row_groups([path]), tmp_path / "complete.parquet")
+    assert pq.read_table(tmp_path / "complete.parquet").schema.equals(SCHEMA)
 
 
 def test_row_groups_are_filled_from_many_small_batches(
     tmp_path: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "ROW_GROUP_ROWS", 4)
-    writer = RecordWriter(tmp_path)
-    for index in range(10):
-        writer.add(make_record(id=index))
-        writer.flush()
-    metadata = pq.read_metadata(writer.finish())
-    assert [metadata.row_group(group).num_rows for group in range(3)] == [4, 4, 2]
+    paths = [write(tmp_path / "one", make_record, range(10)), tmp_path / "other"]
+    write(paths[1], make_record, range(10, 13))
+    groups = list(row_groups(paths))
+    assert [len(group) for group in groups] == [4, 4, 2, 3]
+    assert [number for group in groups for number in group["id"].to_pylist()] == list(range(13))
+
+
+def test_many_records_at_once_are_written_in_small_batches(
+    tmp_path: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "BATCH_ROWS", 10)
+    writer = RecordWriter(tmp_path / "running")
+    for number in range(25):
+        writer.add(make_record(id=number))
+    assert len(read_partial(tmp_path / "running")) == 20
+    writer.finish()
+    assert len(read_partial(tmp_path / "running")) == 25
+
+
+def test_what_is_written_meanwhile_is_read_once(tmp_path: Path, make_record: MakeRecord) -> None:
+    path = tmp_path / "running"
+    writer = RecordWriter(path)
+    tail = RecordTail(path)
+    seen: list[int] = []
+    for number in range(20):
+        writer.add(make_record(id=number))
+        if number % 3 == 0:
+            size = writer.flush()
+            for batch in tail.read(size):
+                seen += batch["id"].to_pylist()
+            assert tail.read(size) == []
+            assert seen == list(range(number + 1))
+    writer.finish()
+    for batch in tail.read(path.stat().st_size):
+        seen += batch["id"].to_pylist()
+    assert seen == list(range(20))
+    tail.close()
 
 
 def test_nothing_complete_is_lost_wherever_the_writer_died(
     tmp_path: Path, make_record: MakeRecord
 ) -> None:
-    writer = RecordWriter(tmp_path)
-    partial = tmp_path / "requests.arrows.partial"
+    partial = tmp_path / "running"
+    writer = RecordWriter(partial)
     sizes = []
     for index in range(3):
         writer.add(make_record(id=index))
-        writer.flush()
-        sizes.append(partial.stat().st_size)
+        sizes.append(writer.flush())
     content = partial.read_bytes()
     writer.finish()
     torn = tmp_path / "torn"

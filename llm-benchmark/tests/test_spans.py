@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from llm_benchmark.records import to_batch
 from llm_benchmark.spans import SpanWriter
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ PATH = "/v1/chat/completions"
 def test_spans_are_otlp_json_lines(tmp_path: Path, make_record: Callable[..., Record]) -> None:
     path = tmp_path / "spans.jsonl"
     writer = SpanWriter(path, PATH)
-    writer.add(make_record(sent_ns=1_000, end_ns=1_800_000_000_123_456_789, status=200))
+    writer.add(to_batch([make_record(sent_ns=1_000, end_ns=1_800_000_000_123_456_789, status=200)]))
     writer.finish()
     [line] = path.read_text().splitlines()
     [resource_spans] = json.loads(line)["resourceSpans"]
@@ -48,7 +49,9 @@ def test_spans_are_otlp_json_lines(tmp_path: Path, make_record: Callable[..., Re
 def test_a_failure_is_an_error_span(tmp_path: Path, make_record: Callable[..., Record]) -> None:
     path = tmp_path / "spans.jsonl"
     writer = SpanWriter(path, PATH)
-    writer.add(make_record(sent_ns=1, end_ns=2, error_class="timeout", error="too slow"))
+    writer.add(
+        to_batch([make_record(sent_ns=1, end_ns=2, error_class="timeout", error="too slow")])
+    )
     writer.finish()
     span = json.loads(path.read_text())["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
     assert span["status"] == {"code": 2, "message": "too slow"}
@@ -61,7 +64,7 @@ def test_each_flush_is_a_line_and_the_file_appears_when_complete(
     path = tmp_path / "spans.jsonl"
     writer = SpanWriter(path, PATH)
     for _ in range(3):
-        writer.add(make_record(sent_ns=1, end_ns=2))
+        writer.add(to_batch([make_record(sent_ns=1, end_ns=2)]))
         writer.flush()
         writer.flush()
     assert not path.exists()

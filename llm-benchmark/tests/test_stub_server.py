@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from llm_benchmark.cli import main
-from llm_benchmark.stub_server import MODES, is_mode
+from llm_benchmark.stub_server.script import MODES, is_mode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     import pytest
-    from conftest import Stub
+
+    from llm_benchmark.stub_server import Stub
 
 BODY = {"model": "stub", "messages": [{"role": "user", "content": "a b"}], "stream": True}
 

@@ -1,148 +1,246 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from llm_benchmark.client import Client, open_session
+import pytest
+
+from llm_benchmark.client import make_target
 from llm_benchmark.clock import Clock
-from llm_benchmark.plan import make_plan
+from llm_benchmark.plan import Plan, Shard, make_load
+from llm_benchmark.schedules import load_of
 from llm_benchmark.worker import Worker
+from llm_benchmark.worker_process import make_transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from conftest import Stub
-
     from llm_benchmark.options import RunOptions
     from llm_benchmark.records import Record
+    from llm_benchmark.stub_server import Stub
 
     StartStub = Callable[..., Awaitable[Stub]]
     MakeOptions = Callable[..., RunOptions]
 
+MS = 1_000_000
+WHOLE = Shard(0, 1)
+
 
 @asynccontextmanager
-async def working(options: RunOptions, news: list[object]) -> AsyncIterator[Worker]:
+async def working(
+    options: RunOptions, records: list[Record], shard: Shard = WHOLE
+) -> AsyncIterator[Worker]:
     clock = Clock.start()
-    plan = make_plan(options)
-    async with open_session() as session:
-        client = Client(
-            session,
-            base_url=options.url,
-            provider=plan.provider,
-            api_key=None,
-            timeout_ns=options.timeout_ns,
-            clock=clock,
-        )
-        yield Worker(
-            plan,
-            client,
-            clock,
-            start_ns=clock.now(),
-            on_first=lambda: news.append("first"),
-            on_record=news.append,
-        )
+    plan = Plan(options, load_of(options))
+    target = make_target(options.url, plan.path, {}, options.timeout, None)
+    transport = make_transport(options.transport, target)
+    yield Worker(
+        plan,
+        shard,
+        7,
+        transport,
+        clock,
+        start_ns=clock.now(),
+        slots=options.load.concurrency or 0,
+        secret=None,
+        on_record=records.append,
+    )
+    await transport.close()
 
 
-def records_in(news: list[object]) -> list[Record]:
-    return [item for item in news if item != "first"]  # type: ignore[misc]
+async def send_all(options: RunOptions, shard: Shard = WHOLE) -> list[Record]:
+    records: list[Record] = []
+    async with working(options, records, shard) as worker:
+        await worker.run()
+    assert worker.sent == len(records)
+    return sorted(records, key=lambda record: (record.id, record.turn))
 
 
 async def test_requests_are_sent_when_due_while_all_before_them_are_outstanding(
-    start_stub: StartStub, make_options: MakeOptions
+    start_stub: StartStub, make_options: MakeOptions, transport: str
 ) -> None:
     stub = await start_stub(ttft_s=1.0)
-    news: list[object] = []
-    async with working(make_options(url=stub.url), news) as worker:
-        await worker.run()
-    records = records_in(news)
-    assert len(records) == worker.sent == 20
-    assert all(not record.error_class for record in records)
+    records = await send_all(make_options(url=stub.url, transport=transport))
+    assert len(records) == 20
+    assert {(record.error_class, record.worker) for record in records} == {("", 7)}
     last_sent = max(record.sent_ns or 0 for record in records)
-    first_answered = min(record.first_token_ns or 0 for record in records)
-    assert last_sent < first_answered
+    assert last_sent < min(record.first_token_ns or 0 for record in records)
 
 
-async def test_intended_instants_are_the_schedule(
+async def test_intended_instants_are_the_schedule_and_nothing_is_sent_early(
     start_stub: StartStub, make_options: MakeOptions
 ) -> None:
     stub = await start_stub()
-    news: list[object] = []
-    async with working(make_options(url=stub.url), news) as worker:
-        await worker.run()
-    records = sorted(records_in(news), key=lambda record: record.id)
+    records = await send_all(make_options(url=stub.url))
     start = records[0].intended_ns
-    assert [record.intended_ns - start for record in records] == [
-        10_000_000 * index for index in range(20)
-    ]
+    assert [record.intended_ns - start for record in records] == [10 * MS * i for i in range(20)]
     assert all((record.sent_ns or 0) >= record.intended_ns for record in records)
 
 
-async def test_the_start_is_told_once_and_before_any_answer(
+async def test_what_was_asked_is_in_the_records_and_on_the_wire(
     start_stub: StartStub, make_options: MakeOptions
 ) -> None:
     stub = await start_stub()
-    news: list[object] = []
-    async with working(make_options(url=stub.url), news) as worker:
-        await worker.run()
-    assert news.index("first") == 0
-    assert news.count("first") == 1
+    load = "--rate 100 --duration 100ms --output-tokens 3"
+    records = await send_all(make_options(load, url=stub.url))
+    assert {(one.prompt_tokens_asked, one.output_tokens_asked) for one in records} == {(8, 3)}
+    assert {(one.prompt_tokens, one.output_tokens) for one in records} == {(8, 3)}
+    assert {exchange.body["max_tokens"] for exchange in stub.exchanges} == {3}
+    assert {one.trace_id for one in records} == {
+        exchange.traceparent.split("-")[1] for exchange in stub.exchanges
+    }
 
 
-async def test_a_late_client_still_sends_everything(
+async def test_a_late_client_catches_up_and_still_reads(
+    start_stub: StartStub, make_options: MakeOptions, transport: str
+) -> None:
+    stub = await start_stub()
+    options = make_options("--rate 1000000 --duration 1ms", url=stub.url, transport=transport)
+    records = await send_all(options)
+    assert len(records) == 1000
+    assert {record.error_class for record in records} == {""}
+
+
+async def test_shards_add_up_to_the_whole_schedule(
     start_stub: StartStub, make_options: MakeOptions
 ) -> None:
     stub = await start_stub()
-    news: list[object] = []
-    options = make_options(url=stub.url, rate=1e6, duration_ns=100_000)
-    async with working(options, news) as worker:
+    load = "--arrivals poisson --rate 200 --duration 300ms --turns uniform:min=1,max=2 --seed 5"
+    options = make_options(load, url=stub.url)
+
+    def told(records: list[Record], start: int) -> list[tuple[object, ...]]:
+        return [
+            (one.id, one.intended_ns - start, one.trace_id, one.span_id, one.prompt_tokens)
+            for one in records
+            if one.turn == 0
+        ]
+
+    due = {index: int(at) for index, at in enumerate(make_load(options.load).due_ns)}  # type: ignore[arg-type]
+    whole = await send_all(options)
+    parts = [await send_all(options, Shard(first, 3)) for first in range(3)]
+    starts = [part[0].intended_ns - due[part[0].id] for part in (whole, *parts)]
+    sharded = [
+        one for part, start in zip(parts, starts[1:], strict=True) for one in told(part, start)
+    ]
+    assert sorted(sharded) == told(whole, starts[0])
+    for first, part in enumerate(parts):
+        assert {one.id % 3 for one in part} == {first}
+
+
+async def test_a_closed_loop_keeps_its_number_in_flight(
+    start_stub: StartStub, make_options: MakeOptions, transport: str
+) -> None:
+    stub = await start_stub(ttft_s=0.02)
+    load = "--arrivals closed --concurrency 5 --requests 40"
+    records: list[Record] = []
+    async with working(make_options(load, url=stub.url, transport=transport), records) as worker:
         await worker.run()
-    assert len(records_in(news)) == 100
-    assert {record.error_class for record in records_in(news)} == {""}
+    assert sorted(record.id for record in records) == list(range(40))
+    assert worker.peak_in_flight == 5
+    assert len({exchange.peer for exchange in stub.exchanges}) == 5
+    ends = {record.end_ns for record in records}
+    assert all(record.intended_ns in ends for record in records if record.id >= 5)
 
 
+async def test_a_closed_loop_ends_with_its_duration(
+    start_stub: StartStub, make_options: MakeOptions
+) -> None:
+    stub = await start_stub(ttft_s=0.01)
+    load = "--arrivals closed --concurrency 2 --duration 200ms"
+    records = await send_all(make_options(load, url=stub.url))
+    first = min(record.intended_ns for record in records)
+    assert len(records) > 4
+    assert all(record.intended_ns - first < 200 * MS for record in records)
+
+
+async def test_a_conversation_sends_all_that_was_said_before(
+    start_stub: StartStub, make_options: MakeOptions, transport: str
+) -> None:
+    stub = await start_stub()
+    load = "--rate 10 --duration 1s --requests 2 --turns 3 --think-time 20ms --output-tokens 2"
+    records = await send_all(make_options(load, url=stub.url, transport=transport))
+    assert [(one.id, one.turn) for one in records] == [
+        (i, turn) for i in range(2) for turn in range(3)
+    ]
+    assert [one.prompt_tokens for one in records[:3]] == [8, 8 + 2 + 8, 2 * (8 + 2) + 8]
+    for before, after in pairwise(records[:3]):
+        assert after.intended_ns == (before.end_ns or 0) + 20 * MS
+    last = next(
+        one for one in stub.exchanges if one.traceparent.split("-")[1] == records[2].trace_id
+    )
+    roles = [message["role"] for message in last.body["messages"]]
+    assert roles == ["user", "assistant", "user", "assistant", "user"]
+    assert last.body["messages"][1]["content"] == "word0 word1 "
+
+
+async def test_a_conversation_ends_with_a_failure_and_with_the_run(
+    start_stub: StartStub, make_options: MakeOptions
+) -> None:
+    stub = await start_stub()
+    load = "--rate 10 --duration 300ms --turns 4"
+    for changes in ({"model": "stub:truncated"}, {}):
+        think = "" if changes else " --think-time 1m"
+        records: list[Record] = []
+        options = make_options(load + think, url=stub.url, **changes)
+        async with working(options, records) as worker:
+            await worker.run()
+        assert [record.turn for record in records] == [0, 0, 0]
+        assert worker.unsent_turns == 9
+
+
+async def test_bursts_are_sent_together(start_stub: StartStub, make_options: MakeOptions) -> None:
+    stub = await start_stub(ttft_s=0.05)
+    load = "--arrivals burst --rate 200 --burst-every 200ms --duration 400ms"
+    records = await send_all(make_options(load, url=stub.url))
+    assert len({record.intended_ns for record in records}) == 2
+    assert len(records) == 80
+
+
+@pytest.mark.parametrize(
+    "load", ["--rate 20 --duration 60s", "--arrivals closed --concurrency 4 --duration 60s"]
+)
 async def test_a_stopped_run_lets_the_grace_pass_and_cancels_the_rest(
-    start_stub: StartStub, make_options: MakeOptions
+    start_stub: StartStub, make_options: MakeOptions, transport: str, load: str
 ) -> None:
     stub = await start_stub(mode="stall")
-    news: list[object] = []
-    options = make_options(url=stub.url, rate=20, duration_ns=60_000_000_000)
-    async with working(options, news) as worker:
-        loop = asyncio.get_running_loop()
-        loop.call_later(0.2, worker.stop, signal.SIGINT, 100_000_000)
+    records: list[Record] = []
+    options = make_options(load, url=stub.url, transport=transport)
+    async with working(options, records) as worker:
+        asyncio.get_running_loop().call_later(0.2, worker.stop, 100 * MS)
         await worker.run()
-    assert worker.stopped is not None
-    assert worker.stopped.signal == signal.SIGINT
-    records = records_in(news)
     assert 0 < len(records) == worker.sent < 1200
     assert {record.error_class for record in records} == {"cancelled"}
-    assert all((record.end_ns or 0) > worker.stopped.at_ns for record in records)
 
 
 async def test_a_stopped_run_keeps_what_ends_within_the_grace(
-    start_stub: StartStub, make_options: MakeOptions
+    start_stub: StartStub, make_options: MakeOptions, transport: str
 ) -> None:
     stub = await start_stub(ttft_s=0.3)
-    news: list[object] = []
-    options = make_options(url=stub.url, rate=20, duration_ns=60_000_000_000)
-    async with working(options, news) as worker:
-        asyncio.get_running_loop().call_later(0.1, worker.stop, signal.SIGTERM, 10**10)
+    records: list[Record] = []
+    options = make_options("--rate 20 --duration 60s", url=stub.url, transport=transport)
+    async with working(options, records) as worker:
+        asyncio.get_running_loop().call_later(0.1, worker.stop, 10**10)
         await worker.run()
-    assert {record.error_class for record in records_in(news)} == {""}
+    assert {record.error_class for record in records} == {""}
 
 
 def test_the_same_options_give_the_same_plan(make_options: MakeOptions) -> None:
-    one, other = (make_plan(make_options(arrivals="poisson", seed=4)) for _ in range(2))
-    assert one.due_ns.tolist() == other.due_ns.tolist()
-    assert one.request(3, 0) == other.request(3, 0)
+    load = "--arrivals poisson --rate 100 --duration 1s --seed 4"
+    plans = [Plan(options, make_load(options.load)) for options in [make_options(load)] * 2]
+    one, other = (plan.opening(3, 0, 0) for plan in plans)
+    assert one == other
 
 
 def test_trace_and_span_ids_are_distinct_hex(make_options: MakeOptions) -> None:
-    plan = make_plan(make_options())
-    records = [plan.request(index, 0).record for index in range(20)]
-    assert len({record.trace_id for record in records}) == 20
-    assert len({record.span_id for record in records}) == 20
-    assert {len(record.trace_id) for record in records} == {32}
-    assert {len(record.span_id) for record in records} == {16}
-    assert all(int(record.trace_id, 16) and int(record.span_id, 16) for record in records)
+    options = make_options("--rate 1000 --duration 1s --turns 2")
+    plan = Plan(options, make_load(options.load))
+    openings = [plan.opening(index, 0, 0) for index in range(1000)]
+    records = [one.record for one in openings]
+    records += [plan.following(one, "", 0).record for one in openings]
+    for ids, length in (("trace_id", 32), ("span_id", 16)):
+        values = {getattr(record, ids) for record in records}
+        assert len(values) == 2000
+        assert {len(value) for value in values} == {length}
+        assert all(int(value, 16) for value in values)

@@ -32,6 +32,14 @@ class Clock:
         """Return the present instant, UTC epoch ns."""
         return time.monotonic_ns() + self.offset_ns
 
+    def monotonic(self, instant_ns: int) -> int:
+        """Return an instant (UTC epoch ns) as ``time.monotonic_ns`` will show it."""
+        return instant_ns - self.offset_ns
+
+    def drift_ns(self) -> int:
+        """Return how far the wall clock has moved away since the start, ns: steps and slewing."""
+        return time.time_ns() - self.now()
+
 
 def iso(instant_ns: int) -> str:
     """Return an instant (UTC epoch ns) as ISO 8601 with microseconds and ``Z``."""

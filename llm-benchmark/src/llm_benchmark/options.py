@@ -1,24 +1,156 @@
-"""The options of a run, and how they are read from text."""
+"""What a run is asked to do, and whether that makes sense."""
 
 from __future__ import annotations
 
-import argparse
-import math
 import os
-import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from llm_benchmark.clock import SECOND_NS
+from llm_benchmark.arrivals import Profile, Stage, steady
+from llm_benchmark.clock import SECOND_NS, iso
 from llm_benchmark.errors import OptionError
+from llm_benchmark.units import show_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-UNITS_NS = {"ms": SECOND_NS // 1000, "s": SECOND_NS, "m": 60 * SECOND_NS, "h": 3600 * SECOND_NS}
-# Some 100 bytes of schedule and ids are held for every request.
-MAX_REQUESTS = 10_000_000
+    from llm_benchmark.distributions import Distribution
+
+# Some 40 bytes of schedule are held for every request.
+MAX_REQUESTS = 100_000_000
+OPEN, REPLAY, CLOSED = "open", "replay", "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """What is asked and when: the part of a run that a schedule file holds.
+
+    Field names are those of the options, with ``_`` for ``-``. None: not given.
+
+    Attributes:
+        arrivals: Name of the arrival process, ``replay`` or ``closed``.
+        rate: Requests per second.
+        duration: How long requests are sent, ns.
+        stages: Rates and ramps, in place of rate and duration.
+        requests: Most requests (or conversations) to send.
+        burstiness: Shape of gamma arrivals.
+        burst_every: Time between bursts, ns.
+        trace: File with the trace to replay.
+        speed: How much faster than recorded to replay it.
+        concurrency: Requests in flight of a closed loop.
+        prompt: Literal text, or ``@`` and a path.
+        dataset: File with prompts.
+        prompt_tokens: Tokens of a synthetic prompt.
+        output_tokens: Tokens to ask for.
+        prefix_tokens: Tokens of the prefix that a group's prompts share.
+        prefix_groups: Number of such groups.
+        turns: Turns of a conversation.
+        think_time: Time between an answer and the next turn, ns.
+        tokenizer: What a token is.
+        seed: Seed of every random choice.
+    """
+
+    arrivals: str
+    rate: float | None
+    duration: int | None
+    stages: tuple[Stage, ...] | None
+    requests: int | None
+    burstiness: float | None
+    burst_every: int | None
+    trace: Path | None
+    speed: float | None
+    concurrency: int | None
+    prompt: str | None
+    dataset: Path | None
+    prompt_tokens: Distribution | None
+    output_tokens: Distribution | None
+    prefix_tokens: int
+    prefix_groups: int
+    turns: Distribution
+    think_time: int
+    tokenizer: str
+    seed: int
+
+    @property
+    def loop(self) -> str:
+        """Whether requests come by a rate, by a trace, or when others end."""
+        return self.arrivals if self.arrivals in (REPLAY, CLOSED) else OPEN
+
+    @property
+    def profile(self) -> Profile:
+        """The rate over time of an open loop."""
+        if self.stages is not None:
+            return Profile(self.stages)
+        return steady(self.rate or 0.0, self.duration or 0)
+
+    def check(self) -> None:
+        """Check what no single option shows.
+
+        Raises:
+            OptionError: Options contradict each other, or one lacks.
+        """
+        self._check_times()
+        for name, needed in (
+            ("burstiness", "gamma"),
+            ("burst_every", "burst"),
+            ("trace", REPLAY),
+            ("speed", REPLAY),
+            ("concurrency", CLOSED),
+        ):
+            if getattr(self, name) is not None and self.arrivals != needed:
+                raise OptionError(f"{_option(name)}: needs --arrivals {needed}")
+        self._check_content()
+
+    def arguments(self) -> list[str]:
+        """Return the command-line arguments that these options are read from."""
+        arguments = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                arguments += [_option(field.name), _text(field.name, value)]
+        return arguments
+
+    def _check_times(self) -> None:
+        if self.loop == OPEN:
+            if self.stages is not None and (self.rate is not None or self.duration is not None):
+                raise OptionError(
+                    "--stages: holds rates and durations; leave --rate, --duration out"
+                )
+            if self.stages is None and (self.rate is None or self.duration is None):
+                raise OptionError("--rate and --duration are required, or --stages")
+            if self.profile.expected > MAX_REQUESTS:
+                raise OptionError(
+                    f"--rate, --duration: more than {MAX_REQUESTS:,} requests in one run;"
+                    " make the rate or the duration smaller"
+                )
+            return
+        if self.rate is not None or self.stages is not None:
+            raise OptionError(
+                f"--rate, --stages: have no meaning with --arrivals {self.arrivals}; leave them out"
+            )
+        if self.loop == REPLAY and self.trace is None:
+            raise OptionError("--arrivals replay: needs --trace FILE")
+        if self.loop == CLOSED and self.concurrency is None:
+            raise OptionError("--arrivals closed: needs --concurrency N")
+        if self.loop == CLOSED and self.duration is None and self.requests is None:
+            raise OptionError("--arrivals closed: needs --duration, --requests or both")
+
+    def _check_content(self) -> None:
+        given = [
+            _option(name)
+            for name in ("prompt", "dataset", "prompt_tokens", "trace")
+            if getattr(self, name) is not None
+        ]
+        if len(given) > 1:
+            raise OptionError(f"{given[1]}: not allowed with {given[0]}; both say what is asked")
+        if self.output_tokens is not None and self.trace is not None:
+            raise OptionError("--output-tokens: not allowed with --trace, which holds them")
+        synthetic = self.prompt is None and self.dataset is None and self.trace is None
+        if self.prefix_tokens and not synthetic:
+            raise OptionError(f"--prefix-tokens: is for synthetic prompts; leave {given[0]} out")
+        if self.turns.constant != 1 and (self.prompt is not None or self.trace is not None):
+            raise OptionError(f"--turns: not allowed with {given[0]}, which has one turn each")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,34 +160,48 @@ class RunOptions:
     Attributes:
         url: Base URL of the server; the provider appends its path.
         provider: Name of the API.
+        api: ``chat`` or ``completions``, where the provider has both.
         model: The model's name as the server knows it.
-        arrivals: Name of the arrival process.
-        rate: Requests per second.
-        duration_ns: How long requests are sent.
-        prompt: Literal text, or ``@`` and a path; None for synthetic prompts.
-        prompt_tokens: Words of a synthetic prompt; unused with ``prompt``.
-        output_tokens: Tokens to ask for.
         stream: Whether answers come token by token.
-        seed: Seed of every random choice.
-        timeout_ns: Time after which one request is given up.
-        grace_ns: How long an interrupted run waits for outstanding requests.
+        body: Fields for every request's body; None takes one out.
+        load: What is asked and when.
+        schedule: Schedule file that the load was read from; None: computed.
+        workers: Processes.
+        shard: Which part of the schedule to send: index and number of parts.
+        start_at: Instant from which the schedule counts, UTC epoch ns; None: soon.
+        transport: ``aiohttp`` or ``raw``.
+        timeout: Time after which one request is given up, ns.
+        grace: How long an interrupted run waits for outstanding requests, ns.
+        warmup: Time at the start that is left out of the figures, ns.
+        cooldown: Time at the end that is left out of the figures, ns.
+        slo: Most milliseconds for ``ttft``, ``itl``, ``tpot`` and ``e2e``, those that matter.
+        metrics_port: Where to show Prometheus metrics while the run lasts; None: nowhere.
+        ca: File with the certificates to trust; None: the system's.
+        insecure: Whether any server is trusted.
         spans: Where to write the client's spans; None for nowhere.
         out: Folder of the results.
     """
 
     url: str
     provider: str
+    api: str
     model: str
-    arrivals: str
-    rate: float
-    duration_ns: int
-    prompt: str | None
-    prompt_tokens: int
-    output_tokens: int
     stream: bool
-    seed: int
-    timeout_ns: int
-    grace_ns: int
+    body: Mapping[str, Any]
+    load: LoadOptions
+    schedule: Path | None
+    workers: int
+    shard: tuple[int, int]
+    start_at: int | None
+    transport: str
+    timeout: int
+    grace: int
+    warmup: int
+    cooldown: int
+    slo: Mapping[str, float]
+    metrics_port: int | None
+    ca: Path | None
+    insecure: bool
     spans: Path | None
     out: Path
 
@@ -63,29 +209,46 @@ class RunOptions:
         """Check what no single option shows.
 
         Raises:
-            OptionError: The run would be too large, or its files cannot be written.
+            OptionError: Options contradict each other, or files cannot be written.
         """
-        if self.rate * self.duration_ns / SECOND_NS > MAX_REQUESTS:
+        self.load.check()
+        if self.load.loop == OPEN and self.warmup + self.cooldown >= self.load.profile.duration_ns:
             raise OptionError(
-                f"--rate, --duration: more than {MAX_REQUESTS:,} requests in one run;"
-                " make the rate or the duration smaller"
+                "--warmup, --cooldown: nothing is left between them; make them shorter"
             )
-        _check_folder("--out", self.out)
+        if self.load.concurrency is not None and self.load.concurrency < self.workers:
+            raise OptionError("--workers: more than --concurrency; some would have nothing to send")
+        if self.stream is False and self.slo.keys() & {"ttft", "itl", "tpot"}:
+            raise OptionError("--slo: only e2e can be seen with --no-stream")
+        check_folder("--out", self.out)
         if self.spans is not None:
-            _check_folder("--spans", self.spans.parent)
+            check_folder("--spans", self.spans.parent)
             if self.spans.is_dir():
                 raise OptionError(f"--spans {self.spans}: is a folder; give the path of a file")
 
     def describe(self) -> dict[str, Any]:
         """Return the options as JSON values."""
-        return asdict(self) | {
-            "prompt_tokens": self.prompt_tokens if self.prompt is None else None,
-            "out": str(self.out),
+        load = {name: _plain(name, getattr(self.load, name)) for name in _names(LoadOptions)}
+        own = asdict(self) | {
+            "schedule": self.schedule and str(self.schedule),
+            "start_at": self.start_at and iso(self.start_at),
+            "ca": self.ca and str(self.ca),
             "spans": self.spans and str(self.spans),
+            "out": str(self.out),
+            "shard": list(self.shard),
+            "body": dict(self.body),
+            "slo": dict(self.slo),
         }
+        del own["load"]
+        return own | load
 
 
-def _check_folder(option: str, folder: Path) -> None:
+def check_folder(option: str, folder: Path) -> None:
+    """Check that files can be written into a folder, or into what will be made of it.
+
+    Raises:
+        OptionError: They cannot.
+    """
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise OptionError(f"{option}: {existing} is not a folder; give another path")
@@ -93,95 +256,43 @@ def _check_folder(option: str, folder: Path) -> None:
         raise OptionError(f"{option}: {existing} cannot be written to; give another path")
 
 
-def duration(text: str) -> int:
-    """Read a duration such as ``500ms``, ``60s``, ``2m`` or ``1.5h``; return ns, zero or above."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a duration; give a number and a unit: 500ms, 60s, 2m, 1h"
-        )
-    return round(float(match[1]) * UNITS_NS[match[2]])
-
-
-def positive_duration(text: str) -> int:
-    """Read a duration above zero; return ns."""
-    value = duration(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError("must be above zero")
-    return value
-
-
-def rate(text: str) -> float:
-    """Read a rate in requests per second."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a rate; give requests per second above zero, such as 10 or 0.5"
-        )
-    return value
-
-
-def count(text: str) -> int:
-    """Read a whole number above zero."""
-    if not re.fullmatch(r"\d{1,9}", text) or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
-    return int(text)
-
-
-def port(text: str) -> int:
-    """Read a TCP port; 0 stands for a free one."""
-    if not re.fullmatch(r"\d{1,5}", text) or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give 0 to 65535")
-    return int(text)
-
-
-def seed(text: str) -> int:
-    """Read a seed: a whole number, zero or above."""
-    if not re.fullmatch(r"\d{1,18}", text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a seed; give a whole number, zero or above"
-        )
-    return int(text)
-
-
-def base_url(text: str) -> str:
-    """Read the base URL of a server; return it without a closing slash."""
-    try:
-        parts = urlsplit(text)
-        problem = _url_problem(parts.scheme, parts.hostname, parts.path)
-        if parts.port == 0:
-            problem = "port 0 cannot be reached"
-        if parts.username is not None or parts.password is not None:
-            problem = "it holds a user name; give the key in the environment as OPENAI_API_KEY"
-        if parts.query or parts.fragment:
-            problem = "give it without '?' and '#'"
-    except ValueError as error:
-        problem = str(error)
-    if problem:
-        raise argparse.ArgumentTypeError(f"not usable as base URL: {problem}")
-    return text.rstrip("/")
-
-
-def _url_problem(scheme: str, host: str | None, path: str) -> str:
-    if scheme not in ("http", "https") or not host:
-        return "give scheme, host and port, such as http://127.0.0.1:8000"
-    if path.rstrip("/").endswith(("/v1", "/completions")):
-        return "give it without /v1 and what follows: the provider appends its path"
-    return ""
-
-
-def api_key(environment: dict[str, str] | os._Environ[str]) -> str | None:
+def api_key(environment: Mapping[str, str], variable: str) -> str | None:
     """Return the API key of the environment, or None where there is none.
 
     Raises:
         OptionError: The key cannot be sent in a header. The message does not tell it.
     """
-    key = environment.get("OPENAI_API_KEY")
+    key = environment.get(variable)
     if key and not (key.isascii() and key.isprintable()):
         raise OptionError(
-            "OPENAI_API_KEY: holds characters that no header may carry; set it without line ends"
+            f"{variable}: holds characters that no header may carry; set it without line ends"
         )
     return key or None
+
+
+def _names(options: type[LoadOptions]) -> list[str]:
+    return [field.name for field in fields(options)]
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _text(name: str, value: object) -> str:
+    """Return the text that an option's value is read from."""
+    if name == "stages":
+        return ",".join(_stage(stage) for stage in value)  # type: ignore[attr-defined]
+    if name in ("duration", "burst_every", "think_time"):
+        return show_duration(int(str(value)))
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _stage(stage: Stage) -> str:
+    rates = f"{stage.start_rate!r}-{stage.end_rate!r}"
+    return f"{rates}@{show_duration(stage.duration_ns)}"
+
+
+def _plain(name: str, value: object) -> object:
+    if value is None or (isinstance(value, int | float | str) and name != "duration"):
+        return value
+    return value / SECOND_NS if isinstance(value, int) else _text(name, value)

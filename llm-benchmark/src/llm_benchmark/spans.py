@@ -16,8 +16,9 @@ from llm_benchmark.files import partial_path
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from llm_benchmark.records import Record
+    import pyarrow as pa
 
+COLUMNS = ["trace_id", "span_id", "model", "sent_ns", "end_ns", "status", "error_class", "error"]
 SERVICE = "load-generator"
 KIND_CLIENT = 3
 STATUS_ERROR = 2
@@ -30,12 +31,12 @@ class SpanWriter:
         self._path = path
         self._partial = partial_path(path)
         self._name = f"POST {request_path}"
-        self._waiting: list[Record] = []
+        self._waiting: list[dict[str, Any]] = []
         self._file = self._partial.open("w", encoding="utf-8")
 
-    def add(self, record: Record) -> None:
-        """Take one finished record; its span is written at the next ``flush``."""
-        self._waiting.append(record)
+    def add(self, records: pa.RecordBatch) -> None:
+        """Take finished records; their spans are written at the next ``flush``."""
+        self._waiting += records.select(COLUMNS).to_pylist()
 
     def flush(self) -> None:
         """Write what waits.
@@ -74,26 +75,31 @@ def export_request(spans: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def span(record: Record, name: str) -> dict[str, Any]:
-    """Return the span of one finished request, from sending to the end of its answer."""
+def span(record: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the span of one finished request, from sending to the end of its answer.
+
+    Args:
+        record: The record's ``COLUMNS``.
+        name: The span's name.
+    """
     attributes = [
         _attribute("http.request.method", "POST"),
-        _attribute("gen_ai.request.model", record.model),
+        _attribute("gen_ai.request.model", record["model"]),
     ]
-    if record.status is not None:
-        attributes.append(_attribute("http.response.status_code", record.status))
+    if record["status"] is not None:
+        attributes.append(_attribute("http.response.status_code", record["status"]))
     status: dict[str, Any] = {}
-    if record.error_class:
-        attributes.append(_attribute("error.type", record.error_class))
-        status = {"message": record.error, "code": STATUS_ERROR}
+    if record["error_class"]:
+        attributes.append(_attribute("error.type", record["error_class"]))
+        status = {"message": record["error"], "code": STATUS_ERROR}
     return {
-        "traceId": record.trace_id,
-        "spanId": record.span_id,
+        "traceId": record["trace_id"],
+        "spanId": record["span_id"],
         "parentSpanId": "",
         "name": name,
         "kind": KIND_CLIENT,
-        "startTimeUnixNano": str(record.sent_ns),
-        "endTimeUnixNano": str(record.end_ns),
+        "startTimeUnixNano": str(record["sent_ns"]),
+        "endTimeUnixNano": str(record["end_ns"]),
         "attributes": attributes,
         "status": status,
     }

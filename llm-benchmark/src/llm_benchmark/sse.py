@@ -11,6 +11,8 @@ from __future__ import annotations
 class EventParser:
     """Turns chunks of a response body into the data of its events."""
 
+    __slots__ = ("_after_cr", "_data", "_line")
+
     def __init__(self) -> None:
         self._line = b""
         self._data: list[bytes] = []
@@ -18,6 +20,19 @@ class EventParser:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the data of the events that this chunk completes, in order."""
+        # Nearly every chunk is one whole event of one line.
+        if (
+            chunk.endswith(b"\n\n")
+            and chunk.startswith(b"data: ")
+            and chunk.find(b"\n") == len(chunk) - 2
+            and not (self._line or self._data)
+            and b"\r" not in chunk
+        ):
+            self._after_cr = False
+            return [chunk[6:-2]]
+        return self._feed_lines(chunk)
+
+    def _feed_lines(self, chunk: bytes) -> list[bytes]:
         if self._after_cr and chunk:
             # A line that ended in CR is handed on at once; the LF of a CRLF may come later.
             chunk = chunk.removeprefix(b"\n")

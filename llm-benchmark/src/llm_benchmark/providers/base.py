@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+APIS = ("chat", "completions")
+
+
+class Message(NamedTuple):
+    """One message of a conversation; ``role`` is ``user`` or ``assistant``."""
+
+    role: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,27 +26,33 @@ class Ask:
 
     Attributes:
         model: The model's name as the server knows it.
-        prompt: The user's text.
+        messages: The conversation so far, the user's latest message last.
         output_tokens: Tokens to generate; an upper bound where the provider cannot fix it.
         stream: Whether the answer comes token by token.
+        extra: Fields that go into the body beside the provider's own, or in their place; None takes
+            a field out.
     """
 
     model: str
-    prompt: str
+    messages: tuple[Message, ...]
     output_tokens: int
     stream: bool
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def prompt(self) -> str:
+        """All messages as one text, for the APIs that know no messages."""
+        return "\n".join(message.text for message in self.messages)
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """The server's own count of tokens."""
+class Usage(NamedTuple):
+    """The server's own count of tokens; None where it does not count the prompt's."""
 
-    prompt_tokens: int
+    prompt_tokens: int | None
     output_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """What one event of a stream, or one plain answer, says.
 
     Attributes:
@@ -50,11 +67,30 @@ class Event:
 
 
 class Provider(Protocol):
-    """One API. It holds no state of a run, so that one object serves all requests."""
+    """One API. It holds no state of a run, so that one object serves all requests.
+
+    A new one is made known by an entry point of the group ``llm_benchmark.providers``: its name is
+    the provider's, its object a function from the API's name (one of ``APIS``) to a provider.
+    """
 
     @property
-    def path(self) -> str:
-        """Path of the API below the server's base URL, with its leading slash."""
+    def key_variable(self) -> str:
+        """Environment variable that holds the API key."""
+
+    @property
+    def tells_usage(self) -> bool:
+        """Whether every complete answer tells its token counts; if not, they are counted."""
+
+    @property
+    def marks_end(self) -> bool:
+        """Whether a stream ends with an event that says so; if not, its body's end is the end."""
+
+    def path(self, model: str, *, stream: bool) -> str:
+        """Return the path of the API below the server's base URL, with its leading slash.
+
+        Raises:
+            OptionError: The API cannot do what is asked.
+        """
 
     def headers(self, api_key: str | None) -> Mapping[str, str]:
         """Return the headers of every request, with the key where there is one."""
@@ -69,9 +105,24 @@ class Provider(Protocol):
             AnswerError: The event is malformed or reports an error.
         """
 
-    def read_answer(self, body: bytes) -> Event:
-        """Return the meaning of a plain answer.
+    def read_answer(self, body: bytes, prompt: str) -> Event:
+        """Return the meaning of a plain answer to a prompt.
 
         Raises:
             AnswerError: The answer is malformed or reports an error.
         """
+
+
+def json_headers(api_key: str | None) -> dict[str, str]:
+    """Return the headers of a JSON request with a bearer token."""
+    headers = {"Content-Type": "application/json"}
+    if api_key is not None:
+        headers["Authorization"] = f"Bearer {api_key}"
+    return headers
+
+
+def json_body(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> bytes:
+    """Return a body of these fields and the extra ones; an extra None takes a field out."""
+    return orjson.dumps(
+        {name: value for name, value in {**fields, **extra}.items() if value is not None}
+    )

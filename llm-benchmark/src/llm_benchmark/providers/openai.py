@@ -1,59 +1,69 @@
-"""OpenAI's chat completions, as OpenAI, vLLM and many others serve them.
+"""OpenAI's chat completions and text completions, which many servers speak.
 
-Source: https://platform.openai.com/docs/api-reference/chat; vLLM's extra parameters:
-https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html.
+Sources: https://platform.openai.com/docs/api-reference/chat,
+https://platform.openai.com/docs/api-reference/completions.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from llm_benchmark.errors import AnswerError
-from llm_benchmark.providers.base import Event, Usage
+from llm_benchmark.providers.base import Event, Usage, json_body, json_headers
 
 if TYPE_CHECKING:
     from llm_benchmark.providers.base import Ask
 
 DONE = b"[DONE]"
-# Reasoning models generate part of their tokens under another name.
-TEXT_FIELDS = ("content", "reasoning_content", "reasoning")
+END = Event(done=True)
+SILENT = Event()
+# Reasoning models generate part of their tokens under other names.
+REASONING = ("reasoning_content", "reasoning")
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAIChat:
-    """Chat completions, streamed or plain.
+class OpenAI:
+    """The two APIs, streamed or plain.
 
-    Attributes:
-        exact_length: Whether to send vLLM's ``ignore_eos`` and ``min_tokens``, which make the
-            output exactly as long as asked. Other servers refuse them.
+    Args:
+        api: ``chat`` or ``completions``.
     """
 
-    exact_length: bool
-    path: str = "/v1/chat/completions"
+    key_variable = "OPENAI_API_KEY"
+    tells_usage = True
+    marks_end = True
+
+    def __init__(self, api: str) -> None:
+        self._chat = api == "chat"
+
+    def path(self, model: str, *, stream: bool) -> str:
+        """Return the path of the API."""
+        return "/v1/chat/completions" if self._chat else "/v1/completions"
 
     def headers(self, api_key: str | None) -> dict[str, str]:
         """Return the headers of every request, with the key where there is one."""
-        headers = {"Content-Type": "application/json"}
-        if api_key is not None:
-            headers["Authorization"] = f"Bearer {api_key}"
-        return headers
+        return json_headers(api_key)
 
     def body(self, ask: Ask) -> bytes:
         """Return the request body as JSON."""
-        body: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "model": ask.model,
-            "messages": [{"role": "user", "content": ask.prompt}],
             "max_tokens": ask.output_tokens,
             "stream": ask.stream,
+            **self.own_fields(ask),
         }
-        if ask.stream:
-            body["stream_options"] = {"include_usage": True}
-        if self.exact_length:
-            body["min_tokens"] = ask.output_tokens
-            body["ignore_eos"] = True
-        return json.dumps(body).encode()
+        if self._chat:
+            fields["messages"] = [
+                {"role": message.role, "content": message.text} for message in ask.messages
+            ]
+        else:
+            fields["prompt"] = ask.prompt
+        return json_body(fields, ask.extra)
+
+    def own_fields(self, ask: Ask) -> dict[str, Any]:
+        """Return the fields by which this provider differs from its kin."""
+        return {"stream_options": {"include_usage": True}} if ask.stream else {}
 
     def read_event(self, data: bytes) -> Event:
         """Return the meaning of one event of a stream.
@@ -61,31 +71,47 @@ class OpenAIChat:
         Raises:
             AnswerError: The event is malformed or reports an error.
         """
-        return Event(done=True) if data == DONE else _read(data, "delta")
+        if data == DONE:
+            return END
+        return read(data, "delta" if self._chat else "")
 
-    def read_answer(self, body: bytes) -> Event:
+    def read_answer(self, body: bytes, prompt: str) -> Event:
         """Return the meaning of a plain answer.
 
         Raises:
             AnswerError: The answer is malformed or reports an error.
         """
-        return _read(body, "message")
+        return read(body, "message" if self._chat else "")
 
 
-def _read(data: bytes, part: str) -> Event:
+def read(data: bytes, part: str) -> Event:
+    """Return the meaning of a completion or a chunk of it.
+
+    Args:
+        data: JSON.
+        part: Where in a choice the text lies: ``delta``, ``message``, or empty for itself.
+
+    Raises:
+        AnswerError: It is no completion, or it reports an error.
+    """
     try:
-        message = json.loads(data)
+        message = orjson.loads(data)
         if message.get("error") is not None:
-            raise AnswerError("error_event", json.dumps(message["error"]))
+            raise AnswerError("error_event", orjson.dumps(message["error"]).decode())
         text = ""
         for choice in message["choices"]:
-            text += "".join(choice[part].get(field) or "" for field in TEXT_FIELDS)
-        usage = message.get("usage")
-        return Event(
-            text=text,
-            usage=usage and Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"])),
-        )
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise AnswerError(
-            "malformed", f"not a chat completion ({error!r}): {data[:200]!r}"
-        ) from error
+            text += _text(choice[part]) if part else (choice["text"] or "")
+        counts = message.get("usage")
+        if not counts:
+            return Event(text) if text else SILENT
+        return Event(text, Usage(int(counts["prompt_tokens"]), int(counts["completion_tokens"])))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise AnswerError("malformed", f"not a completion ({error!r}): {data[:200]!r}") from error
+
+
+def _text(part: dict[str, Any]) -> str:
+    text: str = part.get("content") or ""
+    for name in REASONING:
+        if part.get(name):
+            text += part[name]
+    return text

@@ -1,0 +1,1 @@
+"""What a person sees: tables on the terminal, rows for spreadsheets, pages for the browser."""
