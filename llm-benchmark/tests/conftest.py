@@ -40,7 +40,7 @@ async def start_stub() -> AsyncIterator[Callable[..., Awaitable[Stub]]]:
 
     async def begin(*, ttft_s: float = 0.0, itl_s: float = 0.0, **others: Any) -> Stub:
         tls = others.pop("tls", None)
-        if "tokens" in others:
+        if others.get("tokens") is not None:
             others["tokens"] = constant(others["tokens"])
         times = {"ttft_ns": constant(round(ttft_s * 1e9)), "itl_ns": constant(round(itl_s * 1e9))}
         stubs.append(await start(Script(**times | others), tls=tls))

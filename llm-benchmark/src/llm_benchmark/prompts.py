@@ -3,7 +3,7 @@
 Conversation i is the same whoever asks for it and whatever was asked before, so that a run may be
 cut into shards. What is random is drawn for blocks of neighbours, which costs a tenth of drawing
 for each alone; texts are joined when they are asked for, so that no request pays for its
-neighbours. A prompt of 64 words takes 4 us, and 11 us where a shard asks for every 8th.
+neighbours. A prompt of 64 words takes 4 us, and 12 us where a shard asks for every 8th.
 """
 
 from __future__ import annotations

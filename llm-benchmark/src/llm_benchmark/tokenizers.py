@@ -55,7 +55,10 @@ class Tokenizer:
         return "".join(chosen).lstrip() if self.additive else self._fitted(chosen)
 
     def _fitted(self, chosen: list[str]) -> str:
-        """Cut or extend the end until the text has as many tokens as pieces were chosen."""
+        """Cut or extend the end until the text has as many tokens as pieces were chosen.
+
+        By half of the difference each time: pieces of two tokens each would else go to and fro.
+        """
         wanted = len(chosen)
         rng = generator(0, "fitting", wanted)
         for _ in range(FITS):
@@ -64,11 +67,11 @@ class Tokenizer:
             if not missing:
                 return text
             if missing > 0:
-                more = rng.integers(0, len(self.pieces), missing).tolist()
+                more = rng.integers(0, len(self.pieces), (missing + 1) // 2).tolist()
                 chosen = chosen + [self.pieces[pick] for pick in more]
             else:
-                # Some more than the excess, so that another end is tried each time.
-                chosen = chosen[: missing - int(rng.integers(0, 4))]
+                # Some more, so that another end is tried each time.
+                chosen = chosen[: missing // 2 - int(rng.integers(0, 4))]
         raise OptionError(
             f"--tokenizer {self.name}: found no text of exactly {wanted} tokens in {FITS} tries;"
             " use words or bytes, or give prompts by --dataset"
