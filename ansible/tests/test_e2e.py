@@ -135,6 +135,19 @@ def test_recording_goes_on_where_it_was_killed() -> None:
     assert (RUNS / RUN / "cases" / DELAY_CASE / "case.json").exists()
 
 
+@pytest.mark.parametrize("transport", ["aiohttp", "raw"])
+def test_the_load_generator_counts_what_vllm_counts(transport: str) -> None:
+    pods = json.loads((STATE / "stack.json").read_text())["pods"]
+    url = f"http://{pods['nginx-proxy']['address']}:8080"
+    script = str(REPOSITORY / "llm-benchmark/benchmarks/beside_vllm.py")
+    options = ["--prometheus", "http://127.0.0.1:19090", "--model", "tiny-llama"]
+    options += ["--rate", "2", "--seconds", "15", "--transport", transport]
+    # It fails where a request or a token is counted by one side alone.
+    printed = run([sys.executable, script, "--url", url, *options])
+    assert "| requests | " in printed
+    assert "errors 0" in printed
+
+
 def test_a_complete_run_is_scored_and_nothing_is_started() -> None:
     printed = run(EXPERIMENT)
     assert "to record: none" in " ".join(printed.split())

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from llm_benchmark.cli import main
+from llm_benchmark.errors import OptionError
+from llm_benchmark.histogram import Histogram
 from llm_benchmark.reports.charts import Chart, Line, draw
 from llm_benchmark.reports.run_page import write_report
-from llm_benchmark.reports.timeline import Bins
+from llm_benchmark.reports.timeline import Bins, Requests, in_flight, read_requests
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +82,45 @@ def test_a_page_can_be_written_again(stub_url: str, tmp_path: Path) -> None:
     (tmp_path / "report.html").unlink()
     assert write_report(tmp_path) == tmp_path / "report.html"
     assert page(tmp_path) == before
+
+
+def test_failed_answers_and_the_warm_up_are_in_no_distribution(
+    stub_url: str, tmp_path: Path
+) -> None:
+    folder = run(stub_url, tmp_path, "--model", "stub:malformed", "--warmup", "500ms")
+    window = json.loads((folder / "load-summary.json").read_text())["window"]
+    failed = read_requests(folder, window)
+    assert failed.gaps.count == 0
+    assert np.isnan(failed.per_token_ms(failed.events)).all()
+    run(stub_url, folder, "--warmup", "500ms")
+    window = json.loads((folder / "load-summary.json").read_text())["window"]
+    healthy = read_requests(folder, window)
+    assert healthy.inside.sum() == 50
+    assert healthy.gaps.count == 50 * 2
+
+
+def test_requests_in_flight_are_the_most_in_each_stretch() -> None:
+    instants = {"sent_ns": np.array([0.1, 0.2, 1.5]), "end_ns": np.array([0.3, 1.2, 1.6])}
+    nothing = np.zeros(3)
+    requests = Requests(instants, nothing, nothing, nothing > 0, nothing, Histogram(), {})
+    assert in_flight(requests, Bins(np.arange(4.0))) == [2, 1, 0]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"window": {}}', "oops"])
+def test_a_damaged_summary_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "load-summary.json").write_text(content)
+    with pytest.raises(OptionError, match=r"no readable load-summary\.json"):
+        write_report(tmp_path)
+
+
+def test_damaged_records_are_refused(stub_url: str, tmp_path: Path) -> None:
+    path = run(stub_url, tmp_path) / "requests.parquet"
+    data = bytearray(path.read_bytes())
+    half = len(data) // 2
+    data[4:half] = bytes(half - 4)
+    path.write_bytes(data)
+    with pytest.raises(OptionError, match=r"no readable requests\.parquet"):
+        write_report(tmp_path)
 
 
 def test_quantiles_of_bins_are_those_of_their_values() -> None:

@@ -1,13 +1,14 @@
 """Two runs side by side, with intervals that know how runs fluctuate.
 
 Requests that are close in time share the server's state, so they are no independent draws. Whole
-seconds of a run are drawn instead, with replacement (non-overlapping block bootstrap: Carlstein,
-The use of subseries values for estimating the variance of a general statistic, Annals of Statistics
-14, 1986), from both runs alike.
+seconds of a run, or several together, are drawn instead, with replacement (non-overlapping block
+bootstrap: Carlstein, The use of subseries values for estimating the variance of a general
+statistic, Annals of Statistics 14, 1986), from both runs alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,17 @@ from llm_benchmark.reports.timeline import read_requests
 from llm_benchmark.seeding import generator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 DRAWS = 1000
 LEAST_BLOCKS = 10
+MOST_BLOCKS = 300
 LEVEL = 0.95
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+# Values are put into bins so many to a factor of e: a drawn quantile is off by 0.1 % at most.
+BINS_PER_E = 512
 
 Samples = list["NDArray[np.float64]"]
 
@@ -56,6 +59,13 @@ class Row:
         return self.second - self.first
 
     @property
+    def ratio(self) -> float | None:
+        """Second by first."""
+        if not self.first or self.second is None:
+            return None
+        return self.second / self.first
+
+    @property
     def decided(self) -> bool:
         """Whether the runs differ, as far as one can tell."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
@@ -63,14 +73,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run cut into whole seconds.
+    """A run cut into blocks of whole seconds.
 
     Attributes:
         summary: Its summary.
-        blocks: For each kind of value its values in each second of the window.
+        block_s: Length of a block, s.
+        blocks: For each kind of value its values in each block of the window.
     """
 
     summary: dict[str, Any]
+    block_s: int
     blocks: dict[str, Samples]
 
 
@@ -82,19 +94,24 @@ def read_run(folder: Path) -> Run:
     """
     summary = read_summary(folder)
     window = summary["window"]
-    requests = read_requests(folder, window["start_ns"])
-    seconds = int((window["end_ns"] - window["start_ns"]) // SECOND_NS)
-    due = requests.instants["intended_ns"]
-    places = np.floor(due).astype(int)
-    good = requests.error_class == ""
-    values = {
-        "TTFT": requests.milliseconds("sent", "first_token"),
-        "ITL": np.where(good, requests.mean_gap_ms, np.nan),
-        "end to end": requests.milliseconds("sent", "end"),
-        "errors": np.where(good, 0.0, 100.0),
-        "requests": np.ones(len(due)),
+    requests = read_requests(folder, window)
+    seconds = (window["end_ns"] - window["start_ns"]) // SECOND_NS
+    block_s = max(1, -(-seconds // MOST_BLOCKS))
+    begin = (window["start_ns"] - window["run_start_ns"]) / SECOND_NS
+    due, sent, end = (
+        (requests.instants[name] - begin) / block_s for name in ("intended_ns", "sent_ns", "end_ns")
+    )
+    good, count = requests.good, seconds // block_s
+    blocks = {
+        "TTFT": _cut(due, requests.milliseconds("sent", "first_token"), count),
+        "ITL": _cut(due, requests.per_token_ms(requests.events), count),
+        "TPOT": _cut(due, requests.per_token_ms(requests.tokens), count),
+        "end to end": _cut(due, requests.milliseconds("sent", "end"), count),
+        "errors": _cut(due, np.where(good, 0.0, 100.0), count),
+        "requests": _cut(sent, np.ones(len(sent)), count),
+        "tokens": _cut(end, np.where(good, requests.tokens, np.nan), count),
     }
-    return Run(summary, {name: _cut(places, one, seconds) for name, one in values.items()})
+    return Run(summary, block_s, blocks)
 
 
 def compare(first: Run, second: Run, *, seed: int = 0) -> list[Row]:
@@ -106,65 +123,79 @@ def compare(first: Run, second: Run, *, seed: int = 0) -> list[Row]:
         seed: Seed of the drawing.
     """
     rows = []
-    for name in ("TTFT", "ITL", "end to end"):
-        rows.append(_row(f"{name} mean, ms", name, np.mean, first, second, seed))
+    for name in ("TTFT", "ITL", "TPOT", "end to end"):
+        rows.append(_row(f"{name} mean, ms", name, _mean, first, second, seed))
         for label, share in QUANTILES.items():
             rows.append(_row(f"{name} {label}, ms", name, _quantile(share), first, second, seed))
-    rows.append(_row("errors, %", "errors", np.mean, first, second, seed))
-    rows.append(_row("requests/s", "requests", np.sum, first, second, seed, per_second=True))
+    rows.append(_row("errors, %", "errors", _mean, first, second, seed))
+    rows.append(_row("requests/s sent", "requests", _per_second, first, second, seed))
+    rows.append(_row("output tokens/s", "tokens", _per_second, first, second, seed))
     return rows
 
 
-def _row(
-    title: str,
-    name: str,
-    figure: Callable[[NDArray[np.float64]], Any],
-    first: Run,
-    second: Run,
-    seed: int,
-    *,
-    per_second: bool = False,
-) -> Row:
-    blocks = [first.blocks[name], second.blocks[name]]
+# From the blocks, their length and how often each is drawn, shape (draws, blocks), to one figure
+# for each draw; not a number: it has none.
+Figure = Callable[[Samples, int, "NDArray[np.float64]"], "NDArray[np.float64]"]
 
-    def value(samples: Samples) -> float:
-        joined = np.concatenate(samples) if samples else np.zeros(0)
-        if not len(joined):
-            return float("nan")
-        return float(figure(joined)) / (len(samples) if per_second else 1)
 
-    whole = [value(samples) for samples in blocks]
+def _row(title: str, name: str, figure: Figure, first: Run, second: Run, seed: int) -> Row:
+    whole, drawn = [], []
+    rng = generator(seed, title)
+    for run in (first, second):
+        samples = run.blocks[name]
+        once = np.ones((1, len(samples)))
+        whole.append(float(figure(samples, run.block_s, once)[0]) if samples else np.nan)
+        if len(samples) >= LEAST_BLOCKS:
+            equal = np.full(len(samples), 1 / len(samples))
+            weights = rng.multinomial(len(samples), equal, DRAWS).astype(float)
+            drawn.append(figure(samples, run.block_s, weights))
     interval = None
-    if min(map(len, blocks)) >= LEAST_BLOCKS and np.isfinite(whole).all():
-        interval = _interval(value, blocks, generator(seed, title))
+    if len(drawn) == len(whole) and np.isfinite(whole).all():
+        tail = (1 - LEVEL) / 2
+        low, high = np.nanquantile(drawn[1] - drawn[0], [tail, 1 - tail])
+        interval = (float(low), float(high))
     found = [one if np.isfinite(one) else None for one in whole]
     return Row(title, found[0], found[1], interval)
 
 
-def _interval(
-    value: Callable[[Samples], float], blocks: list[Samples], rng: np.random.Generator
-) -> tuple[float, float]:
-    """Return the percentile interval of the difference."""
-    drawn = np.array(
-        [
-            [
-                value([samples[place] for place in rng.integers(0, len(samples), len(samples))])
-                for samples in blocks
-            ]
-            for _ in range(DRAWS)
-        ]
-    )
-    tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(drawn[:, 1] - drawn[:, 0], [tail, 1 - tail])
-    return float(low), float(high)
+def _mean(samples: Samples, _block_s: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    counts = weights @ np.array([float(len(one)) for one in samples])
+    sums = weights @ np.array([one.sum() for one in samples])
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def _cut(places: NDArray[np.int64], values: NDArray[np.float64], seconds: int) -> Samples:
-    usable = (places >= 0) & (places < seconds) & np.isfinite(values)
-    order = np.argsort(places[usable], kind="stable")
-    borders = np.searchsorted(places[usable][order], np.arange(1, seconds))
-    return np.split(values[usable][order], borders) if seconds else []
+def _per_second(
+    samples: Samples, block_s: int, weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    seconds = weights.sum(axis=1) * block_s
+    rates: NDArray[np.float64] = weights @ np.array([one.sum() for one in samples]) / seconds
+    return rates
 
 
-def _quantile(share: float) -> Callable[[NDArray[np.float64]], float]:
-    return lambda values: float(np.quantile(values, share))
+def _quantile(share: float) -> Figure:
+    def figure(
+        samples: Samples, _block_s: int, weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        values = np.concatenate(samples)
+        if not len(values):
+            return np.full(len(weights), np.nan)
+        places = np.floor(np.log(np.maximum(values, 1e-6)) * BINS_PER_E).astype(int)
+        bins, places = np.unique(places, return_inverse=True)
+        owner = np.repeat(np.arange(len(samples)), [len(one) for one in samples])
+        counts = np.zeros((len(samples), len(bins)))
+        np.add.at(counts, (owner, places), 1)
+        below = np.cumsum(weights @ counts, axis=1)
+        ranks = np.ceil(share * below[:, -1])
+        found = np.exp((bins[(below >= ranks[:, None]).argmax(axis=1)] + 0.5) / BINS_PER_E)
+        return np.where(below[:, -1] > 0, found, np.nan)
+
+    return figure
+
+
+def _cut(places: NDArray[np.float64], values: NDArray[np.float64], blocks: int) -> Samples:
+    """Return the values of each block, given where each lies in lengths of a block."""
+    usable = np.isfinite(places) & np.isfinite(values) & (places >= 0) & (places < blocks)
+    numbers = places[usable].astype(int)
+    order = np.argsort(numbers, kind="stable")
+    borders = np.searchsorted(numbers[order], np.arange(1, blocks))
+    return np.split(values[usable][order], borders) if blocks else []

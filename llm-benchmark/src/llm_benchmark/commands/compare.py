@@ -50,7 +50,7 @@ def run(chosen: argparse.Namespace) -> int:
         check_folder("--csv", chosen.csv.parent)
     runs = [read_run(folder) for folder in (chosen.first, chosen.second)]
     rows = compare(*runs, seed=chosen.seed)
-    table = Table("", "A", "B", "B - A", "95 %", "")
+    table = Table("", "A", "B", "B - A", "B / A", "95 % of B - A", "")
     for row in rows:
         table.add_row(*_cells(row))
     console = Console(highlight=False, soft_wrap=True)
@@ -64,7 +64,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _cells(row: Row) -> list[str]:
-    values = [_number(one) for one in (row.first, row.second, row.difference)]
+    values = [_number(one) for one in (row.first, row.second, row.difference, row.ratio)]
     if row.interval is None:
         return [row.name, *values, "too short", ""]
     low, high = row.interval
@@ -78,8 +78,8 @@ def _number(value: float | None) -> str:
 def _write(rows: Sequence[Row], path: Path) -> None:
     with replace(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["figure", "a", "b", "difference", "low", "high", "differs"])
+        writer.writerow(["figure", "a", "b", "difference", "ratio", "low", "high", "differs"])
         for row in rows:
             low, high = row.interval or ("", "")
-            values = [row.first, row.second, row.difference]
+            values = [row.first, row.second, row.difference, row.ratio]
             writer.writerow([row.name, *values, low, high, row.decided])

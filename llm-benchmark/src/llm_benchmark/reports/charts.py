@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 720.0, 230.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 12.0, 14.0, 36.0
+FEW = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +205,10 @@ def _draw_line(
             ET.SubElement(group, "path", {"class": "area", "d": f"{_path(points + lower)}Z"})
         if not chart.stacked:
             ET.SubElement(group, "path", {"class": "line", "d": _path(points)})
-        for x, y, _ in run if len(run) <= 60 else []:
-            dot = {"cx": f"{x_scale(x)}", "cy": f"{y_scale(y)}", "r": "2.5"}
+        # Where dots would hide the line they are there for the pointer only.
+        kind = "dot" if len(run) <= FEW else "unseen"
+        for x, y, _ in run:
+            dot = {"class": kind, "cx": f"{x_scale(x)}", "cy": f"{y_scale(y)}", "r": "2.5"}
             mark = ET.SubElement(group, "circle", dot)
             ET.SubElement(mark, "title").text = f"{line.name}: {number(y)} at {number(x)}"
 

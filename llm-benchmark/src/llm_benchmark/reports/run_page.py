@@ -39,7 +39,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
     try:
         text = (folder / SUMMARY_NAME).read_text(encoding="utf-8")
         summary: dict[str, Any] = json.loads(text)
-    except (OSError, ValueError) as error:
+        summary["window"]["run_start_ns"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise OptionError(
             f"{folder}: no readable {SUMMARY_NAME} ({error}); give the folder of a finished run"
         ) from error
@@ -62,7 +63,7 @@ def write_report(folder: Path) -> Path:
     summary = read_summary(folder)
     window = summary["window"]
     start_ns = window["run_start_ns"]
-    requests = read_requests(folder, start_ns)
+    requests = read_requests(folder, window)
     ends = [window["end_ns"] / SECOND_NS - start_ns / SECOND_NS, 1.0]
     ends += [float(np.nanmax(one)) for one in requests.instants.values() if np.isfinite(one).any()]
     bins = Bins.over(max(ends))
@@ -138,7 +139,7 @@ def _rates(requests: Requests, bins: Bins, apart: Sequence[tuple[float, float]])
 def _latencies(requests: Requests, bins: Bins, apart: Sequence[tuple[float, float]]) -> list[str]:
     values = {
         "Time to first token": requests.milliseconds("sent", "first_token"),
-        "Time between tokens, mean of a request": requests.mean_gap_ms,
+        "Time between tokens, mean of a request": requests.per_token_ms(requests.events),
         "End to end": requests.milliseconds("sent", "end"),
         "Schedule delay": (requests.instants["sent_ns"] - requests.instants["intended_ns"]) * 1000,
     }
@@ -159,14 +160,17 @@ def _over_time(
 
 
 def _distributions(requests: Requests) -> list[str]:
+    first, end = (requests.milliseconds("sent", name) for name in ("first_token", "end"))
     laws = {
-        "time to first token": quantile_curve(requests.milliseconds("sent", "first_token")),
+        "time to first token": quantile_curve(first[requests.inside]),
         "time between tokens": requests.gaps,
-        "end to end": quantile_curve(requests.milliseconds("sent", "end")),
+        "end to end": quantile_curve(end[requests.inside]),
     }
     lines = [_cumulative(name, law) for name, law in laws.items()]
     chart = Chart("Distributions", "ms", "share of values not above", lines, log_x=True)
-    return [figure(chart, "Cumulative; the milliseconds are on a logarithmic scale.")]
+    return [
+        figure(chart, "Of the window; cumulative, with the milliseconds on a logarithmic scale.")
+    ]
 
 
 def _cumulative(name: str, law: Histogram) -> Line:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llm_benchmark.clock import MILLISECOND_NS, SECOND_NS
@@ -16,13 +17,13 @@ from llm_benchmark.records import RECORDS_NAME
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
 INSTANTS = ("intended_ns", "sent_ns", "first_token_ns", "last_token_ns", "end_ns")
 MOST_BINS = 200
 WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 BATCH_ROWS = 65_536
+COLUMNS = [*INSTANTS, "itl_ns", "output_tokens", "error_class", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +32,18 @@ class Requests:
 
     Attributes:
         instants: By name, s from the start of the run; not a number: never reached.
-        mean_gap_ms: Mean time between a request's events with text; not a number: it has no two.
+        tokens: Tokens of each answer.
+        events: Its events with text.
+        inside: Whether it was due within the window.
         error_class: Kind of failure; empty: success.
-        gaps: The distribution of all times between events, ns.
+        gaps: The distribution of the times between events of the window's successful requests, ns.
         examples: One failure in words of each class.
     """
 
     instants: dict[str, NDArray[np.float64]]
-    mean_gap_ms: NDArray[np.float64]
+    tokens: NDArray[np.float64]
+    events: NDArray[np.float64]
+    inside: NDArray[np.bool_]
     error_class: NDArray[np.object_]
     gaps: Histogram
     examples: dict[str, str]
@@ -46,42 +51,62 @@ class Requests:
     def milliseconds(self, first: str, last: str) -> NDArray[np.float64]:
         """Return last less first, ms, of successful requests; else not a number."""
         durations = (self.instants[f"{last}_ns"] - self.instants[f"{first}_ns"]) * 1000
-        return np.where(self.error_class == "", durations, np.nan)
+        return np.where(self.good, durations, np.nan)
+
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """Whether each was successful."""
+        return np.asarray(self.error_class == "")
+
+    def per_token_ms(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean time from one to the next of so many of each request's, ms."""
+        generating = self.milliseconds("first_token", "last_token")
+        return np.where(counts > 1, generating / np.maximum(counts - 1, 1), np.nan)
 
 
-def read_requests(folder: Path, start_ns: int) -> Requests:
+def read_requests(folder: Path, window: dict[str, Any]) -> Requests:
     """Read what charts need of a run's records.
 
     Args:
         folder: The run's folder.
-        start_ns: The start of the run, UTC epoch ns.
+        window: The summary's window.
 
     Raises:
-        OptionError: There are no records.
+        OptionError: There are no records, or they cannot be read.
     """
     try:
-        file = pq.ParquetFile(folder / RECORDS_NAME)
-    except (OSError, ValueError) as error:
+        return _read(folder / RECORDS_NAME, window)
+    except (OSError, ValueError, LookupError) as error:
         raise OptionError(
             f"{folder}: no readable {RECORDS_NAME} ({error}); give the folder of a finished run"
         ) from error
+
+
+def _read(path: Path, window: dict[str, Any]) -> Requests:
+    start_ns = window["run_start_ns"]
+    inside_s = [(window[name] - start_ns) / SECOND_NS for name in ("start_ns", "end_ns")]
     instants: dict[str, list[NDArray[np.float64]]] = {name: [] for name in INSTANTS}
-    gaps, means, classes, examples = Histogram(), [], [], dict[str, str]()
-    columns = [*INSTANTS, "itl_ns", "error_class", "error"]
-    for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-        for name in INSTANTS:
-            instants[name].append(_seconds(batch[name], start_ns))
-        lengths = batch["itl_ns"].value_lengths().to_numpy(zero_copy_only=False)
-        gaps.add(batch["itl_ns"].flatten().to_numpy(zero_copy_only=False))
-        generating = instants["last_token_ns"][-1] - instants["first_token_ns"][-1]
-        means.append(np.where(lengths > 0, generating * 1000 / np.maximum(lengths, 1), np.nan))
-        classes.append(batch["error_class"].to_numpy(zero_copy_only=False))
-        for error_class, text in zip(classes[-1], batch["error"].to_pylist(), strict=True):
-            examples.setdefault(error_class, text)
+    gaps, examples = Histogram(), dict[str, str]()
+    tokens, events, inside, classes = [], [], [], []
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS, columns=COLUMNS):
+            for name in INSTANTS:
+                instants[name].append(_seconds(batch[name], start_ns))
+            due = instants["intended_ns"][-1]
+            inside.append((due >= inside_s[0]) & (due <= inside_s[1]))
+            tokens.append(batch["output_tokens"].to_numpy(zero_copy_only=False).astype(float))
+            events.append(batch["itl_ns"].value_lengths().to_numpy(zero_copy_only=False) + 1.0)
+            classes.append(batch["error_class"].to_numpy(zero_copy_only=False))
+            counted = batch["itl_ns"].filter(pa.array(inside[-1] & (classes[-1] == "")))
+            gaps.add(counted.flatten().to_numpy(zero_copy_only=False))
+            for error_class, text in zip(classes[-1], batch["error"].to_pylist(), strict=True):
+                examples.setdefault(error_class, text)
     examples.pop("", None)
     return Requests(
         {name: _joined(parts) for name, parts in instants.items()},
-        _joined(means),
+        _joined(tokens),
+        _joined(events),
+        np.concatenate(inside) if inside else np.zeros(0, bool),
         np.concatenate(classes) if classes else np.zeros(0, object),
         gaps,
         examples,
@@ -147,13 +172,18 @@ class Bins:
 
 
 def in_flight(requests: Requests, bins: Bins) -> list[float]:
-    """Return how many requests were under way at the start of each bin."""
-    sent = np.sort(requests.instants["sent_ns"])
-    ended = np.sort(requests.instants["end_ns"])
-    edges = bins.edges[:-1]
-    under_way = np.searchsorted(sent, edges, "right") - np.searchsorted(ended, edges, "right")
-    numbers: list[float] = under_way.astype(float).tolist()
-    return numbers
+    """Return the most requests that were under way at once in each bin."""
+    sent, ended = (requests.instants[name] for name in ("sent_ns", "end_ns"))
+    times = np.concatenate([bins.edges[:-1], sent, ended])
+    changes = np.concatenate(
+        [np.zeros(len(bins.edges) - 1), np.ones(len(sent)), -np.ones(len(ended))]
+    )
+    # At the same instant an end comes first, then what marks a bin's start, then a sending.
+    order = np.lexsort((changes, times))
+    under_way = np.cumsum(changes[order])
+    starts = np.flatnonzero(order < len(bins.edges) - 1)
+    most: list[float] = np.maximum.reduceat(under_way, starts).tolist()
+    return most
 
 
 def _seconds(column: pa.Array, start_ns: int) -> NDArray[np.float64]:
