@@ -36,8 +36,8 @@ STUB_CORE, CLIENT_CORES = {0}, {1}
 HELP = f"""{__doc__}
 examples:
 
-  .venv/bin/python llm-benchmark/benchmarks/precision.py                   the whole table, 3 minutes
-  .venv/bin/python llm-benchmark/benchmarks/precision.py --memory 1000000  memory over so many requests
+  .venv/bin/python llm-benchmark/benchmarks/precision.py                  the table, 3 minutes
+  .venv/bin/python llm-benchmark/benchmarks/precision.py --memory 1000000  memory, N requests
 """
 
 
@@ -183,7 +183,9 @@ def start(point: Point, url: str, out: Path, seconds: float) -> subprocess.Popen
 def stub(truth: Path | None) -> Iterator[str]:
     """Run the stub on its core, and give its URL; the truth is written when it ends."""
     command: list[str | Path] = [COMMAND, "stub-server", "--port", "0", "--ttft", TTFT]
-    command += ["--itl", ITL, *(["--truth", truth] if truth else [])]
+    command += ["--itl", ITL]
+    if truth is not None:
+        command += ["--truth", truth]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -91,6 +91,17 @@ async def test_a_share_of_the_answers_goes_wrong(
     assert 40 <= statuses.count(503) <= 80
 
 
+async def test_messages_may_come_in_parts(start_stub: Callable[..., Awaitable[Stub]]) -> None:
+    stub = await start_stub(tokens=1)
+    parts = [{"type": "text", "text": "a "}, {"type": "text", "text": "b c"}]
+    body = BODY | {"messages": [{"role": "user", "content": parts}], "stream": False}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{stub.url}/v1/chat/completions", json=body) as response,
+    ):
+        assert (await response.json())["usage"]["prompt_tokens"] == 3
+
+
 async def test_what_it_cannot_understand_it_refuses(
     start_stub: Callable[..., Awaitable[Stub]],
 ) -> None:

@@ -118,7 +118,7 @@ class OpenAIChat:
         return self._envelope(self.object) | {"choices": [choice], **counts}
 
     def _prompt(self, body: dict[str, Any]) -> str:
-        return "\n".join(message["content"] for message in body["messages"])
+        return "\n".join(_content(message["content"]) for message in body["messages"])
 
     def _whole(self, text: str) -> dict[str, Any]:
         return {"message": {"role": "assistant", "content": text}}
@@ -132,6 +132,13 @@ class OpenAIChat:
 
     def _envelope(self, kind: str) -> dict[str, Any]:
         return {"id": "cmpl-stub", "object": kind, "created": CREATED, "model": "stub"}
+
+
+def _content(content: str | list[dict[str, str]]) -> str:
+    """Return the text of a message, which may come in parts."""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content)
 
 
 class OpenAICompletions(OpenAIChat):
