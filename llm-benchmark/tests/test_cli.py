@@ -211,6 +211,7 @@ def test_a_full_disk_ends_the_run_with_its_reason(stub_url: str, tmp_path: Path)
         ({"slo": "ttft"}, "--slo: 'ttft' is no objective; give each"),
         ({"slo": "speed=3s"}, "--slo: 'speed=3s' is no objective; give each of ttft, itl"),
         ({"shard": "2/2"}, "--shard: '2/2' is not a shard; give"),
+        ({"start-at": "2999-01-01T00:00:00Z"}, "--start-at: is later than can be told in ns"),
         ({"start-at": "noon"}, "--start-at: 'noon' is not an instant; give ISO 8601"),
         ({"start-at": "2020-01-01T00:00:00Z"}, "--start-at 2020-01-01T00:00:00.000000Z: is past"),
         ({"body": "[]"}, "--body: is no JSON object; give one"),
@@ -299,6 +300,31 @@ def test_an_interrupted_run_writes_what_there_is(
     assert f"interrupted by {number.name}" in summary["reason"]
     assert len(records) == summary["requests"] == summary["error_classes"]["cancelled"]
     assert 0 < len(records) < summary["planned"]
+
+
+def test_a_run_that_is_interrupted_before_it_began_says_so(stub_url: str, tmp_path: Path) -> None:
+    command = arguments(stub_url, tmp_path, duration="60s", **{"start-at": "2199-01-01T00:00:00Z"})
+    with subprocess.Popen([COMMAND, *command], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        wait_until(lambda: "the load starts at" in (process.stderr.readline() or ""))  # type: ignore[union-attr]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert process.returncode == 130
+    records, summary = read(tmp_path)
+    assert len(records) == 0
+    assert summary["reason"] == "interrupted by SIGINT: 0 of 3000 requests sent"
+
+
+def test_a_client_that_is_asked_too_much_says_that_it_was_late(
+    stub_url: str, tmp_path: Path
+) -> None:
+    assert main(arguments(stub_url, tmp_path, rate="20000", duration="200ms")) == 0
+    _, summary = read(tmp_path)
+    assert summary["requests"] == 4000
+    assert not summary["valid"]
+    assert "the client was late: p99 schedule delay" in summary["reason"]
+    assert summary["achieved_rate"] < summary["requested_rate"]
+    assert summary["ttft_from_intended_ms"]["p50"] > summary["ttft_ms"]["p50"]
 
 
 def test_a_killed_run_leaves_its_records_readable(stub_url: str, tmp_path: Path) -> None:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    import pyarrow as pa
-
 MOST_APART_MS = 10.0
 # What may differ between the shards of one run.
 OWN = ("url", "shard", "workers", "out", "spans", "schedule", "metrics_port", "ca", "start_at")
@@ -48,7 +46,7 @@ def merge(folders: Sequence[Path], out: Path) -> dict[str, Any]:
     figures = Figures(window, first["options"]["slo"])
     out.mkdir(parents=True, exist_ok=True)
     groups = row_groups([folder / RECORDS_NAME for folder in folders])
-    write_parquet(_seen(groups, figures), out / RECORDS_NAME)
+    write_parquet(figures.passing(groups), out / RECORDS_NAME)
     options = first["options"] | {"shard": [0, 1], "out": str(out)}
     summary = figures.summary(_course(summaries), options)
     summary["workers"] = sum(part["workers"] for part in parts)
@@ -125,9 +123,3 @@ def _sum(values: Iterator[Any]) -> Any:
     """Return the sum; None: one of them is."""
     known = list(values)
     return None if None in known else sum(known)
-
-
-def _seen(groups: Iterator[pa.Table], figures: Figures) -> Iterator[pa.Table]:
-    for group in groups:
-        figures.add(group)
-        yield group

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import pyarrow as pa
-
     from llm_benchmark.arrivals import Profile
     from llm_benchmark.options import RunOptions
     from llm_benchmark.plan import Load
@@ -70,7 +68,9 @@ def run_load(options: RunOptions) -> int:
     run.drive(Crew.hire(options, run.clock, key))
     summary, examples = run.conclude()
     print_summary(summary)
-    return _exit_status(summary, examples, run.stop)
+    if run.stop is not None:
+        return 128 + run.stop.signal
+    return 1 if run.lost else _exit_status(summary, examples)
 
 
 class _Run:
@@ -90,6 +90,11 @@ class _Run:
         self._start_ns = 0
         self._crew = Crew()
         self._halted = False
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Which workers died, in words."""
+        return self._crew.lost
 
     def drive(self, crew: Crew) -> None:
         """See the workers through the run.
@@ -122,8 +127,9 @@ class _Run:
             self._spans.finish()
         window = self._window()
         figures = Figures(window, options.slo)
-        files = [member.file for member in self._crew.members]
-        write_parquet(_seen(row_groups(files), figures), options.out / RECORDS_NAME)
+        # A worker that died early may have left none.
+        files = [member.file for member in self._crew.members if member.file.exists()]
+        write_parquet(figures.passing(row_groups(files)), options.out / RECORDS_NAME)
         summary = figures.summary(self._course(window), options.describe())
         summary["workers"] = options.workers
         write_json(options.out / SUMMARY_NAME, summary)
@@ -212,12 +218,6 @@ class _Run:
         return expected / seconds / self._options.shard[1]
 
 
-def _seen(groups: Iterator[pa.Table], figures: Figures) -> Iterator[pa.Table]:
-    for group in groups:
-        figures.add(group)
-        yield group
-
-
 @contextmanager
 def _signals(handle: Any) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -247,11 +247,7 @@ def _clear(options: RunOptions) -> None:
         path.unlink(missing_ok=True)
 
 
-def _exit_status(summary: dict[str, Any], examples: dict[str, str], stop: Stop | None) -> int:
-    if stop is not None:
-        return 128 + stop.signal
-    if "died" in summary["reason"]:
-        return 1
+def _exit_status(summary: dict[str, Any], examples: dict[str, str]) -> int:
     phases = [summary, summary["warmup"], summary["cooldown"]]
     if sum(phase["errors"] for phase in phases) < sum(phase["requests"] for phase in phases):
         return 0

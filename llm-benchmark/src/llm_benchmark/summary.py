@@ -16,7 +16,7 @@ from llm_benchmark.histogram import Histogram
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -124,6 +124,12 @@ class Figures:
     def errors(self) -> int:
         """Failed requests of all phases."""
         return sum(phase["errors"] for phase in self._phases.values())
+
+    def passing(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Take in tables as they pass on to someone else."""
+        for table in tables:
+            self.add(table)
+            yield table
 
     def add(self, records: pa.Table) -> None:
         """Take in records, a table of ``records.SCHEMA``."""

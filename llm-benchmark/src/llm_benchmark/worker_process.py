@@ -142,6 +142,8 @@ class _Process:
         start_ns = await self._started
         if start_ns:
             await self._drive(plan, transport, start_ns)
+        else:
+            self._tell(Ended(0, self._writer.flush(), Load(), 0, 0))
         await transport.close()
 
     async def _drive(self, plan: Plan, transport: Transport, start_ns: int) -> None:

@@ -17,6 +17,8 @@ from llm_benchmark.units import duration
 if TYPE_CHECKING:
     from llm_benchmark.distributions import Distribution
 
+# Of int64: in the year 2262.
+LATEST_NS = 2**63 - 1
 SLOS = ("ttft", "itl", "tpot", "e2e")
 
 
@@ -123,7 +125,10 @@ def instant(text: str) -> int:
         ) from error
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
-    return round(value.timestamp() * 1e6) * 1000
+    epoch_ns = round(value.timestamp() * 1e6) * 1000
+    if epoch_ns > LATEST_NS:
+        raise argparse.ArgumentTypeError("is later than can be told in ns; give an earlier instant")
+    return epoch_ns
 
 
 def objectives(text: str) -> dict[str, float]:

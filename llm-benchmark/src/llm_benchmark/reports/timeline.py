@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llm_benchmark.clock import MILLISECOND_NS, SECOND_NS
@@ -88,7 +89,7 @@ def _read(path: Path, window: dict[str, Any]) -> Requests:
     instants: dict[str, list[NDArray[np.float64]]] = {name: [] for name in INSTANTS}
     gaps, examples = Histogram(), dict[str, str]()
     tokens, events, inside, classes = [], [], [], []
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         for batch in file.iter_batches(BATCH_ROWS, columns=COLUMNS):
             for name in INSTANTS:
                 instants[name].append(_seconds(batch[name], start_ns))
@@ -96,12 +97,15 @@ def _read(path: Path, window: dict[str, Any]) -> Requests:
             inside.append((due >= inside_s[0]) & (due <= inside_s[1]))
             tokens.append(batch["output_tokens"].to_numpy(zero_copy_only=False).astype(float))
             events.append(batch["itl_ns"].value_lengths().to_numpy(zero_copy_only=False) + 1.0)
-            classes.append(batch["error_class"].to_numpy(zero_copy_only=False))
+            # One text for each class, not one for each request.
+            encoded = batch["error_class"].dictionary_encode()
+            texts = np.array(encoded.dictionary.to_pylist(), object)
+            classes.append(texts[encoded.indices.to_numpy()])
             counted = batch["itl_ns"].filter(pa.array(inside[-1] & (classes[-1] == "")))
             gaps.add(counted.flatten().to_numpy(zero_copy_only=False))
-            for error_class, text in zip(classes[-1], batch["error"].to_pylist(), strict=True):
-                examples.setdefault(error_class, text)
-    examples.pop("", None)
+            failed = batch.filter(pc.not_equal(batch["error_class"], ""))
+            for error_class, text in zip(failed["error_class"], failed["error"], strict=True):
+                examples.setdefault(error_class.as_py(), text.as_py())
     return Requests(
         {name: _joined(parts) for name, parts in instants.items()},
         _joined(tokens),
