@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from types import ModuleType, SimpleNamespace
@@ -17,6 +18,7 @@ SAMPLE = re.compile(
     r'(?P<metric>[a-zA-Z_:][a-zA-Z0-9_:]*)\{service="(?P<service>[^"\\\n]+)"\} '
     r"(?P<value>[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?)"
 )
+START = "container_start_time_seconds"
 # Lines of `ss -tinHO state established`: to a pod over IPv6, twice to itself, to an idle peer.
 CONNECTIONS = """\
 0      0      [::ffff:10.79.0.10]:8000  [::ffff:10.79.0.11]:51000 cubic rto:204 rtt:3.5/1.2 \
@@ -81,6 +83,8 @@ def faked(exporter: ModuleType, monkeypatch: pytest.MonkeyPatch) -> SimpleNamesp
     monkeypatch.setattr(exporter.cgroups, "usage", lambda _hierarchy, _group: usage)
     monkeypatch.setattr(exporter.cgroups, "members", lambda _hierarchy, _group: {1, 2})
     monkeypatch.setattr(exporter, "network", lambda _pod: network)
+    monkeypatch.setattr(exporter, "start_time", lambda _pod: {START: 5.0})
+    monkeypatch.setattr(exporter.pods, "read_process", lambda _pid, _file: b"")
     shown = SimpleNamespace(stdout=CONNECTIONS)
     fake = SimpleNamespace(run=lambda *_arguments, **_options: shown)
     monkeypatch.setattr(exporter, "subprocess", fake)
@@ -89,7 +93,7 @@ def faked(exporter: ModuleType, monkeypatch: pytest.MonkeyPatch) -> SimpleNamesp
 
 
 def test_every_pod_has_every_metric(exporter: ModuleType, faked: SimpleNamespace) -> None:
-    values = parse(exporter.render(faked.stack, None))
+    values = parse(exporter.render(faked.stack, None, exporter.Disks()))
     assert set(values) == set(exporter.HELP)
     for metric, value in faked.expected.items():
         assert values[metric] == {"pod-0": value, "pod-1": value}
@@ -100,7 +104,7 @@ def test_promtool_accepts_the_text(exporter: ModuleType, faked: SimpleNamespace)
         pytest.skip("promtool is not on PATH")
     done = subprocess.run(
         ["promtool", "check", "metrics"],
-        input=exporter.render(faked.stack, None),
+        input=exporter.render(faked.stack, None, exporter.Disks()),
         capture_output=True,
         text=True,
     )
@@ -122,7 +126,7 @@ def test_a_pod_without_connections_has_no_round_trip(
 ) -> None:
     silent = SimpleNamespace(run=lambda *_a, **_o: SimpleNamespace(stdout=""))
     monkeypatch.setattr(exporter, "subprocess", silent)
-    values = parse(exporter.render(faked.stack, None))
+    values = parse(exporter.render(faked.stack, None, exporter.Disks()))
     assert values["container_tcp_connections"] == {"pod-0": 0, "pod-1": 0}
     assert "container_tcp_round_trip_seconds" not in values
 
@@ -140,7 +144,8 @@ def test_a_scrape_of_real_pods_sees_their_packets_and_connections(
         pytest.skip("needs ss")
     throw_away.pods.up(throw_away.stack)
     left, right = throw_away.stack.pods.values()
-    calm = parse(exporter.render(throw_away.stack, throw_away.hierarchy))
+    disks = exporter.Disks()
+    calm = parse(exporter.render(throw_away.stack, throw_away.hierarchy, disks))
     assert calm["container_tcp_connections"] == {left.name: 0, right.name: 0}
     with inside(left, SERVER, left.address) as server:
         assert server.stdout
@@ -148,7 +153,7 @@ def test_a_scrape_of_real_pods_sees_their_packets_and_connections(
         with inside(right, CLIENT, left.address) as client:
             try:
                 assert server.stdout.readline() == "received\n"
-                busy = parse(exporter.render(throw_away.stack, throw_away.hierarchy))
+                busy = parse(exporter.render(throw_away.stack, throw_away.hierarchy, disks))
             finally:
                 client.kill()
                 server.kill()
@@ -170,4 +175,46 @@ def test_every_path_is_answered_with_the_current_text(
         finally:
             server.shutdown()
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4"
-    assert answer.text == exporter.render(faked.stack, None)
+    assert answer.text == exporter.render(faked.stack, None, exporter.Disks())
+
+
+def test_disk_totals_never_fall(exporter: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts = {1: (100, 10), 2: (50, 0)}
+    monkeypatch.setattr(
+        exporter.pods,
+        "read_process",
+        lambda pid, _file: (
+            b"rchar: 9\nread_bytes: %d\nwrite_bytes: %d\n" % accounts[pid]
+            if pid in accounts
+            else b""
+        ),
+    )
+    disks, pod = exporter.Disks(), SimpleNamespace(name="pod-0")
+
+    def totals() -> tuple[float, ...]:
+        return tuple(disks.account(pod, {1, 2}).values())
+
+    assert totals() == (150, 10)
+    accounts[1] = (130, 10)
+    assert totals() == (180, 10)
+    del accounts[2]  # it ended
+    assert totals() == (180, 10)
+    accounts[2] = (20, 5)  # another one with its number
+    assert totals() == (200, 15)
+
+
+def test_the_start_is_that_of_the_main_process(
+    exporter: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = time.time()
+    with subprocess.Popen(["sleep", "30"]) as process:
+        monkeypatch.setattr(exporter.pods, "main_process", lambda _pod: process.pid)
+        started = exporter.start_time(None)[START]
+        process.kill()
+    assert started == pytest.approx(before, abs=2)
+
+    def stopped(_pod: Any) -> int:
+        raise exporter.pods.PodError("does not run")
+
+    monkeypatch.setattr(exporter.pods, "main_process", stopped)
+    assert exporter.start_time(None) == {}

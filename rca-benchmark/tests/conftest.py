@@ -181,6 +181,12 @@ def no_tick():
     return lambda _label: None
 
 
+def mesh_series(caller):
+    labels = {"source_canonical_service": caller, "destination_canonical_service": "ray-head"}
+    text = ",".join(f'{key}="{value}"' for key, value in labels.items())
+    return f"mesh_total{{{text}}}"
+
+
 def openmetrics():
     """Known series at 1 s: a counter, a gauge with a gap, two gauges of one service, ``up``."""
     series = {
@@ -193,6 +199,9 @@ def openmetrics():
         'up{job="ray",service="ray-head"}': lambda second: 0 if 40 <= second < 45 else 1,
         'up{job="node",instance="127.0.0.1:1"}': lambda _second: 1,
         'bad{service="ray_head"}': lambda _second: 1,
+        'node_time_seconds{node="here"}': lambda second: BASE + second + 0.25,
+        mesh_series("nginx-proxy"): lambda second: second,
+        mesh_series("unknown"): lambda second: second,
     }
     for name, value in series.items():
         for second in range(SAMPLES + 1):
@@ -249,6 +258,7 @@ class CannedServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), CannedHandler)
         self.answer = answer
         self.asked = []
+        self.headers = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request, client_address):
@@ -256,8 +266,15 @@ class CannedServer(ThreadingHTTPServer):
 
 
 class CannedHandler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        """A form counts as if it stood in the address."""
+        form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.path += f"?{form}"
+        self.do_GET()
+
     def do_GET(self):
         self.server.asked.append(self.path)
+        self.server.headers.append(dict(self.headers))
         status, body = self.server.answer(self.path)
         payload = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
@@ -274,8 +291,11 @@ def serve():
     """Start a server for an ``answer`` function; all are stopped at the end."""
     with contextlib.ExitStack() as stack:
 
-        def start(answer):
+        def start(answer, tls=None):
             server = stack.enter_context(CannedServer(answer))
+            if tls is not None:
+                server.socket = tls.wrap_socket(server.socket, server_side=True)
+                server.url = server.url.replace("http://", "https://")
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
             thread.start()
             stack.callback(thread.join)

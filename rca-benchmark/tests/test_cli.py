@@ -2,12 +2,13 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from rca_benchmark.cli import main
-from rca_benchmark.dataset import native
+from rca_benchmark.dataset import find_cases, native, read_case
 
 BASE = 1_795_417_200
 SECOND = 1_000_000_000
@@ -63,8 +64,8 @@ def stack(tmp_path):
     }
     (tmp_path / "injection.json").write_text(json.dumps(injection))
     placement = {
-        name: {"address": "127.0.0.1", "node": "here"}
-        for name in ("nginx-proxy", "ray-head", "ray-replicas-0")
+        name: {"address": f"10.0.0.{number}", "node": "here", "node_address": "127.0.0.1"}
+        for number, name in enumerate(("nginx-proxy", "ray-head", "ray-replicas-0"))
     }
     (tmp_path / "placement.json").write_text(json.dumps(placement))
     (tmp_path / "environment.json").write_text('{"seed": 1}')
@@ -90,11 +91,14 @@ def test_export_writes_a_whole_case(stack, capsys):
     out, _ = capsys.readouterr()
     assert "SLI moved: yes" in out
     assert "the target's own indicators moved: yes" in out
+    assert out.endswith("case accepted\n")
+    assert not list((stack / "cases").glob(".*"))
     folder = stack / "cases" / "case"
     assert native.is_complete(folder)
     assert {path.name for path in folder.iterdir()} == {
         *("metrics.parquet", "logs.parquet", "traces.parquet", "topology.parquet"),
-        *("requests.parquet", "injection.json", "environment.json", "case.json"),
+        *("requests.parquet", "injection.json", "environment.json", "placement.json"),
+        *("templates.parquet", "case.json"),
     }
     case = native.read_case(folder, "cases")
     assert case.truth.service == "nginx-proxy"
@@ -116,7 +120,123 @@ def test_export_from_a_real_prometheus(stack, prometheus_url, capsys):
     # The catalogue's services that the placement knows, whether or not they have samples.
     assert "ray-replicas-0_ttft-90" in manifest["indicators_absent"]
     assert "ray-head_cpu" in manifest["indicators_absent"]
-    assert manifest["quality"]["samples"]["prometheus"]["received"] == 0
+    assert manifest["quality"]["samples"]["ray-head_cpu"]["received"] == 0
+    assert manifest["quality"]["status"] == "rejected"
+    assert "no indicator of ray-head was received" in out
+
+
+def test_log_records_have_templates(stack):
+    export(stack, *everything(stack))
+    logs = pd.read_parquet(stack / "cases" / "case" / "logs.parquet")
+    templates = pd.read_parquet(stack / "cases" / "case" / "templates.parquet")
+    assert set(logs["template"]) == set(templates["template"])
+    assert templates["lines"].sum() == len(logs) == 122
+
+
+def test_a_rejected_case_is_kept_and_left_out_unless_asked_for(stack, prometheus_url, capsys):
+    export(stack, *everything(stack), out="good")
+    export(stack, *everything(stack), "--prometheus", prometheus_url, out="poor")
+    capsys.readouterr()
+    cases = str(stack / "cases")
+    for _ in range(2):  # without an index, then with one
+        assert main(["dataset", "list", cases]) == 0
+        assert capsys.readouterr().out.split() == ["good"]
+        assert main(["dataset", "index", cases]) == 0
+        assert main(["dataset", "validate", cases]) == 0
+        capsys.readouterr()
+    assert main(["dataset", "index", cases, "--with-rejected"]) == 0
+    assert main(["dataset", "list", cases]) == 0
+    assert capsys.readouterr().out.split()[-2:] == ["good", "poor"]
+    native.shutil.rmtree(stack / "cases" / "good")
+    assert main(["dataset", "index", cases]) == 1
+    assert_one_line(capsys, "all 1 cases are rejected")
+
+
+def test_a_dry_run_lists_what_would_be_asked_and_asks_nothing(stack, capsys):
+    options = (*everything(stack), "--prometheus", "http://127.0.0.1:1")
+    assert export(stack, *options, "--dry-run") == 0
+    out, _ = capsys.readouterr()
+    assert "prometheus: http://127.0.0.1:1: cpu: sum by (service) (rate(" in out
+    assert f"[{BASE} .. {BASE + 120}, 1 s]" in out
+    assert f"logs: {stack}/logs/ray-head/serve.log" in out
+    assert "scraping: http://127.0.0.1:1: sum_over_time(up[30s])" in out
+    assert not (stack / "cases").exists()
+
+
+def test_a_second_call_completes_what_the_first_one_could_not(stack, prometheus_url, capsys):
+    config = stack / "export.yaml"
+    config.write_text(f"prometheus: {{url: {prometheus_url}, attempts: 1}}")
+    good = (stack / "traces.jsonl").read_text()
+    (stack / "traces.jsonl").write_text("{]\n")
+    assert export(stack, *everything(stack), "--config", config) == 1
+    assert_one_line(capsys, "1 of 5 back ends failed", "kept in", "prometheus", "same command")
+    assert not (stack / "cases" / "case").exists()
+    (stack / "traces.jsonl").write_text(good)
+    config.write_text(f"prometheus: {{url: {prometheus_url}/, attempts: 2}}")
+    assert export(stack, *everything(stack), "--config", config) == 0
+    assert "kept from before" in capsys.readouterr().err
+    assert {path.name for path in (stack / "cases").iterdir()} == {"case"}
+
+
+def test_the_layout_of_the_study_is_read_to_the_same_numbers(stack, prometheus_url):
+    out = "m-cpu-stress-nginx-proxy/results/qps-1-iteration-1"
+    options = (*everything(stack), "--prometheus", prometheus_url)
+    assert export(stack, *options) == 0
+    assert export(stack, *options, "--layout", "original", out=f"study/{out}") == 0
+    assert export(stack, *everything(stack), out="plain") == 0
+    ours = native.read_observation(stack / "cases" / "case")
+    [ref] = find_cases(stack / "cases" / "study")
+    case = read_case(ref)
+    theirs = case.observation
+    assert (case.truth.service, case.truth.fault) == ("nginx-proxy", "cpu")
+    assert theirs.inject_time_ns == ours.inject_time_ns
+    assert theirs.metrics["time"].tolist() == ours.metrics["time"].tolist()
+    for name, ours_name, scale in (
+        ("ray-head_ctn_cpu", "ray-head_cpu", 1),
+        ("nginx-proxy_ctn_memory", "nginx-proxy_mem", 1 / 1000),
+        ("nginx-proxy_latency-90", "nginx-proxy_latency-90", 1000),
+    ):
+        np.testing.assert_allclose(theirs.metrics[name], ours.metrics[ours_name] * scale)
+    pd.testing.assert_frame_equal(theirs.traces, ours.traces)
+    pd.testing.assert_frame_equal(theirs.topology[theirs.topology["kind"] == "call"],
+                                  ours.topology[ours.topology["kind"] == "call"])  # fmt: skip
+    for name in ("time", "service", "message"):
+        assert theirs.logs[name].tolist() == ours.logs[name].tolist()
+
+
+def test_the_layout_of_the_study_has_all_its_files(stack, prometheus_url):
+    options = (*everything(stack), "--prometheus", prometheus_url, "--layout", "original")
+    assert export(stack, *options) == 0
+    folder = stack / "cases" / "case"
+    series = pd.read_csv(folder / "prometheus-metrics.csv")
+    assert series.columns[0] == "timestamp"
+    assert len(list(series)) == 31
+    assert len(pd.read_csv(folder / "deepflow-traces-request-list.csv").columns) == 22
+    chaos = json.loads((folder / "apply_result_chaos_anomaly_injection.json").read_text())
+    assert chaos["result"]["metadata"]["creationTimestamp"] == "2026-11-23T07:01:00Z"
+    results = folder / "rca-collector-results"
+    assert {path.name for path in results.iterdir()} == {
+        *("data.csv", "mpg.csv"),
+        *(f"latency_{kind}_{percentile}.csv"
+          for kind in ("source", "destination", "merged", "aggregated") for percentile in (50, 90)),
+    }  # fmt: skip
+    calls = pd.read_csv(results / "latency_merged_50.csv", index_col=0)
+    # One call of 1 s ended at second 6 and is looked back on for 5 s.
+    assert calls["nginx-proxy_ray-head"].dropna().tolist() == [1000.0] * 5
+    assert calls["nginx-proxy_ray-head"].first_valid_index() == 6
+    data = pd.read_csv(results / "data.csv", index_col=0)
+    assert data["ray-head_pod_ip"].unique().tolist() == ["10.0.0.1"]
+
+
+def test_rcaevals_layout_is_one_folder(stack, capsys):
+    assert export(stack, *everything(stack), "--layout", "rcaeval", out="nginx-proxy_cpu/1") == 0
+    [ref] = find_cases(stack / "cases")
+    assert read_case(ref).truth.service == "nginx-proxy"
+    names = {path.name for path in (stack / "cases" / "nginx-proxy_cpu" / "1").iterdir()}
+    series = {"logts.csv", "tracets_lat.csv", "tracets_err.csv"}
+    assert {"data.csv", "inject_time.txt", *series} < names
+    assert export(stack, "--logs", stack / "logs", "--layout", "rcaeval") == 1
+    assert_one_line(capsys, "--layout rcaeval needs --injection")
 
 
 def test_exported_cases_are_evaluated_and_diagnosed(stack, capsys):
@@ -171,13 +291,15 @@ def assert_one_line(capsys, *parts):
     assert all(part in line for part in parts), line
 
 
-def test_a_back_end_that_is_down_leaves_no_case(stack, serve, monkeypatch, capsys):
-    monkeypatch.setattr("rca_benchmark.export.prometheus.RETRIES", 0)
+def test_a_back_end_that_is_down_leaves_no_case(stack, serve, capsys):
     server = serve(lambda _path: (200, {}))
     server.server_close()
-    assert export(stack, *everything(stack), "--prometheus", server.url) == 1
-    assert_one_line(capsys, "export: prometheus at", server.url, "is it running?")
-    assert not (stack / "cases").exists()
+    config = stack / "export.yaml"
+    config.write_text(f"prometheus: {{url: {server.url}, attempts: 1}}")
+    assert export(stack, *everything(stack), "--config", config) == 1
+    assert_one_line(capsys, "back ends failed: prometheus at", server.url, "is it running?")
+    assert not (stack / "cases" / "case").exists()
+    assert main(["dataset", "list", str(stack / "cases")]) == 1
 
 
 @pytest.mark.parametrize(
@@ -195,7 +317,7 @@ def test_export_names_what_is_wrong(stack, monkeypatch, capsys, options, message
     monkeypatch.chdir(stack)
     assert export(stack, *options) == 1
     assert_one_line(capsys, message)
-    assert not (stack / "cases").exists()
+    assert not (stack / "cases" / "case").exists()
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_without_a_log_all_indicators_are_absent(tmp_path, no_tick, root):
     telemetry = AccessLog(tmp_path / root if root else None).fetch(WINDOW, no_tick)
     assert list(telemetry.metrics) == [f"nginx-proxy_{name}" for name in METRICS]
     assert telemetry.metrics.isna().all(axis=None)
-    assert (telemetry.samples.expected, telemetry.samples.received) == (305, 0)
+    assert set(telemetry.received.values()) == {0}
 
 
 def test_a_last_line_still_being_written_is_counted(fetch):

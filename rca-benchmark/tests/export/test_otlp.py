@@ -4,6 +4,7 @@ import pytest
 
 from rca_benchmark.errors import ExportError
 from rca_benchmark.export.otlp import OtlpFiles
+from rca_benchmark.export.placement import Placement
 
 BASE_NS = 1_795_417_200_000_000_000
 
@@ -90,7 +91,34 @@ def test_several_files_and_services(fetch):
 
 def test_a_last_line_still_being_written_is_counted(fetch):
     telemetry = fetch(line(span()) + line(span())[:40])
-    assert telemetry.counts == {"otlp_spans": 1, "otlp_lines_cut": 1}
+    assert telemetry.counts == {"otlp_spans": 1, "otlp_records": 0, "otlp_lines_cut": 1}
+
+
+def log_line(body, **changes):
+    record = {"timeUnixNano": str(BASE_NS + 7), "severityText": "Warn", "body": body} | changes
+    pod = {"attributes": [attribute("k8s.pod.name", "head-x1")]}
+    scopes = [{"logRecords": [record]}]
+    return json.dumps({"resourceLogs": [{"resource": pod, "scopeLogs": scopes}]}) + "\n"
+
+
+def test_log_records_are_read_and_their_pod_leads_to_the_service(tmp_path, window, no_tick):
+    path = tmp_path / "logs.jsonl"
+    path.write_text(
+        log_line({"stringValue": "hello"})
+        + log_line({"intValue": "3"}, timeUnixNano=0, observedTimeUnixNano=str(BASE_NS + 8))
+        + log_line({"stringValue": "late"}, timeUnixNano=str(BASE_NS * 2))
+    )
+    placement = Placement({"ray-head": {"node": "n", "pod": "head-x1"}})
+    logs = OtlpFiles((path,), placement).fetch(window, no_tick).logs
+    assert logs.to_numpy().tolist() == [
+        [BASE_NS + 7, "ray-head", "WARNING", "hello", "logs.jsonl"],
+        [BASE_NS + 8, "ray-head", "WARNING", '{"intValue":"3"}', "logs.jsonl"],
+    ]
+
+
+def test_metrics_in_the_file_are_passed_over(fetch):
+    telemetry = fetch('{"resourceMetrics": []}\n' + line(span()))
+    assert telemetry.counts["otlp_spans"] == 1
 
 
 @pytest.mark.parametrize(
@@ -98,14 +126,14 @@ def test_a_last_line_still_being_written_is_counted(fetch):
     [
         "{]\n",
         "[]\n",
-        '{"resourceLogs": []}\n',
+        '{"resources": []}\n',
         line(span(), service=None),
         line({"name": "x"}),
         line(span(startTimeUnixNano="soon")),
     ],
 )
 def test_a_bad_line_is_named(fetch, text):
-    with pytest.raises(ExportError, match=r"traces-0\.jsonl: line 2 is not an OTLP trace request"):
+    with pytest.raises(ExportError, match=r"traces-0\.jsonl: line 2 is not OTLP JSON"):
         fetch(line(span()) + text)
 
 

@@ -1,10 +1,6 @@
-import json
-
-import pytest
-
 from rca_benchmark.case import TRACE_COLUMNS, typed_table
-from rca_benchmark.errors import ExportError
-from rca_benchmark.export.topology import build_topology, read_placement
+from rca_benchmark.export.placement import Placement
+from rca_benchmark.export.topology import build_topology, parent_rows, start_skew
 
 
 def spans(*rows):
@@ -24,39 +20,29 @@ def test_call_edges_run_from_parent_to_child_service():
         ("t2", "2", "1", "ray-head"),
         ("t3", "9", "4", "ray-replicas-1"),  # its parent is in another trace
     )
-    edges = build_topology(traces, {}).to_numpy().tolist()
+    edges = build_topology(traces, Placement()).to_numpy().tolist()
     assert edges == [["nginx-proxy", "ray-head", "call"], ["ray-head", "ray-replicas-0", "call"]]
 
 
 def test_host_edges_come_from_the_placement():
-    edges = build_topology(spans(), {"b": {"node": "n"}, "a": {"node": "n"}})
+    edges = build_topology(spans(), Placement({"b": {"node": "n"}, "a": {"node": "n"}}))
     assert edges.to_numpy().tolist() == [["a", "n", "host"], ["b", "n", "host"]]
 
 
-def test_placement_is_read(tmp_path):
-    path = tmp_path / "placement.json"
-    path.write_text('{"ray-head": {"address": "10.0.0.1", "node": "here"}}')
-    assert read_placement(path) == {"ray-head": {"address": "10.0.0.1", "node": "here"}}
+def test_what_the_mesh_saw_is_added():
+    edges = build_topology(spans(), Placement(), frozenset({("a", "b"), ("a", "a")}))
+    assert edges.to_numpy().tolist() == [["a", "b", "call"]]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        {},
-        [],
-        {"a": "node"},
-        {"a": {"address": "x"}},
-        {"a_b": {"node": "n"}},
-        {"a": {"node": "n_m"}},
-    ],
-)
-def test_a_broken_placement_is_named(tmp_path, content):
-    path = tmp_path / "placement.json"
-    path.write_text(json.dumps(content))
-    with pytest.raises(ExportError, match=r"placement\.json"):
-        read_placement(path)
+def test_parents_are_looked_up_in_their_own_trace():
+    traces = spans(
+        ("t1", "2", "1", "b"), ("t1", "1", "", "a"), ("t2", "2", "1", "b"), ("t3", "", "", "c")
+    )
+    assert parent_rows(traces).tolist() == [1, -1, -1, -1]
+    assert parent_rows(spans()).tolist() == []
 
 
-def test_a_missing_placement_is_named(tmp_path):
-    with pytest.raises(ExportError, match="cannot be read"):
-        read_placement(tmp_path / "none.json")
+def test_spans_that_begin_before_their_cause_show_a_skew():
+    traces = spans(("t", "1", "", "a"), ("t", "2", "1", "b"), ("t", "3", "1", "c"))
+    traces["startTime"] = [5_000_000, 4_250_000, 6_000_000]
+    assert start_skew(traces) == {"spans a -> b": 0.75}

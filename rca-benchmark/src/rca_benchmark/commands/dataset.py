@@ -34,6 +34,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("describe", _describe, "say what a data set holds", "cases")
     add("validate", _validate, "check files, hashes, times and ground truth", "cases")
     action = add("index", _index, "write dataset.json and index.parquet", "cases")
+    text = "take rejected cases too (reasons: case.json, quality)"
+    action.add_argument("--with-rejected", action="store_true", help=text)
     _add_facts(action)
     example = "RE2-OB --to native --licence MIT --out re2-ob"
     action = add("convert", _convert, "write a data set in another layout", example)
@@ -88,7 +90,13 @@ def _index(args: argparse.Namespace) -> int:
     from rca_benchmark.dataset.index import INDEX, MANIFEST, write_index
 
     name = args.name or args.source.resolve().name
-    write_index(args.source, name=name, version=args.version, licence=args.licence)
+    write_index(
+        args.source,
+        name=name,
+        version=args.version,
+        licence=args.licence,
+        with_rejected=args.with_rejected,
+    )
     print(f"{args.source}: wrote {MANIFEST} and {INDEX}")
     return 0
 

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     import argparse
 
     from rca_benchmark.case import GroundTruth
+    from rca_benchmark.export import Recording
     from rca_benchmark.export.base import BackEnd, Window
-    from rca_benchmark.export.prometheus import Prometheus
-    from rca_benchmark.export.topology import Placement
+    from rca_benchmark.export.placement import Placement
 
-PLATFORMS = ("local",)
+PLATFORMS = ("local", "kubernetes")
+LAYOUTS = ("native", "original", "rcaeval")
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,56 +35,111 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--platform", choices=PLATFORMS, required=True, help="where the stack runs")
     add("--start", type=instant, required=True, metavar="T", help="ISO 8601 with Z, or epoch ns")
     add("--end", type=instant, required=True, metavar="T", help="ISO 8601 with Z, or epoch ns")
-    add("--prometheus", metavar="URL", help="address of Prometheus: metrics")
+    add("--config", type=Path, metavar="FILE", help="YAML: addresses, files with credentials, TLS, "
+        "scrape interval, what a case must reach to be accepted (see the README)")  # fmt: skip
+    url = "as http://host:port or k8s://namespace/service:port"
+    add("--prometheus", metavar="URL", help=f"address of Prometheus: metrics; {url}")
+    add("--loki", metavar="URL", help="address of Loki: logs")
+    add("--deepflow", metavar="URL", help="address of DeepFlow's querier: traces")
+    add("--deepflow-app", metavar="URL", help="address of DeepFlow's app: completes the traces, "
+        "for --layout original")  # fmt: skip
     add("--otlp", type=Path, action="append", default=[], metavar="FILE", help="OTLP JSON lines: "
-        "traces (may be repeated)")  # fmt: skip
+        "traces and logs (may be repeated)")  # fmt: skip
     add("--logs", type=Path, metavar="DIR", help="one sub-folder of log files per service")
     add("--requests", type=Path, metavar="FILE", help="records of the load, copied")
     add("--injection", type=Path, metavar="FILE", help="what was injected and when")
     add("--environment", type=Path, metavar="FILE", help="versions and machine, copied")
-    add("--placement", type=Path, metavar="FILE", help="address and node of each service; its "
-        "services are the candidates")  # fmt: skip
+    add("--placement", type=Path, metavar="FILE", help="address, node and GPUs of each service; "
+        "its services are the candidates")  # fmt: skip
+    add("--layout", choices=LAYOUTS, default="native", help="native (default), the study's own, or "
+        "RCAEval's")  # fmt: skip
     add("--out", type=Path, required=True, metavar="CASE_DIR", help="must not exist yet")
+    add("--dry-run", action="store_true", help="list what would be asked, and ask nothing")
 
 
 def _export(args: argparse.Namespace) -> int:
     from rca_benchmark.dataset.injection import read_injection
-    from rca_benchmark.dataset.native import refuse_existing, write_case
-    from rca_benchmark.export import collect
-    from rca_benchmark.export.base import Window
-    from rca_benchmark.export.topology import read_placement
-    from rca_benchmark.report.quality import quality_lines
+    from rca_benchmark.dataset.native import refuse_existing
+    from rca_benchmark.export import Answers, ask, assemble
+    from rca_benchmark.export.base import SECOND_NS, Window
+    from rca_benchmark.export.placement import Placement, read_placement
+    from rca_benchmark.export.settings import back_ends, read_settings
 
     refuse_existing(args.out)
-    window = Window(args.start, args.end)
-    attachments = _attachments(args)
+    addresses = {
+        key: getattr(args, key) for key in ("prometheus", "loki", "deepflow", "deepflow_app")
+    }
+    settings = read_settings(args.platform, args.config, addresses, tuple(args.otlp), args.logs)
+    window = Window(args.start, args.end, settings.catalogue.step_s * SECOND_NS)
     truth = read_injection(args.injection) if args.injection else None
-    placement = read_placement(args.placement) if args.placement else {}
-    _check_truth(truth, window, placement)
-    back_ends, prometheus = _back_ends(args, placement)
-    with progress(sum(back_end.steps for back_end in back_ends)) as tick:
-        scrapes = {}
-        if prometheus is not None and truth is not None:
-            until = truth.injection.removed_ns or window.end_ns
-            scrapes = prometheus.scrape_health(truth.injection.active_ns, until, window.step_ns)
-        recording = collect(
-            back_ends, window, tick, placement=placement, truth=truth, scrapes=scrapes
+    placement = read_placement(args.placement) if args.placement else Placement()
+    attachments = _attachments(args)
+    _check_truth(args, truth, window, placement)
+    ends = back_ends(settings, window, placement, truth, original=args.layout == "original")
+    if args.dry_run:
+        print("\n".join(_plan_lines(ends, window)))
+        return 0
+    answers = Answers.beside(args.out)
+    with progress(sum(end.steps for end in ends)) as tick:
+        collected = ask(ends, window, tick, answers)
+        recording = assemble(
+            collected, window, placement=placement, truth=truth, bars=settings.bars
         )
-    write_case(
-        args.out,
-        recording.observation,
-        truth,
-        attachments=attachments,
-        absent=recording.absent,
-        quality=recording.quality,
-    )
-    print(f"case written to {args.out}")
-    print("\n".join(quality_lines(recording.quality, recording.absent)))
+    recording.quality["rate_window_s"] = settings.catalogue.window_s
+    _write(args, recording, placement, truth, attachments, settings.catalogue.window_s)
+    answers.remove()
+    _report(args.out, recording)
     return 0
 
 
+def _plan_lines(ends: list[BackEnd], window: Window) -> list[str]:
+    plans = [(end.name, end.plan(window)) for end in ends]
+    return [f"{name}: {where}: {what}" for name, plan in plans for where, what in plan]
+
+
+def _write(
+    args: argparse.Namespace,
+    recording: Recording,
+    placement: Placement,
+    truth: GroundTruth | None,
+    attachments: dict[str, Path],
+    window_s: int,
+) -> None:
+    from rca_benchmark.case import Case
+    from rca_benchmark.dataset.convert import whole_folder, write_rcaeval
+    from rca_benchmark.dataset.native import write_case
+    from rca_benchmark.export.original import write_original
+
+    if args.layout == "native":
+        write_case(
+            args.out,
+            recording.observation,
+            truth,
+            attachments=attachments,
+            absent=recording.absent,
+            quality=recording.quality,
+        )
+        return
+    with whole_folder(args.out) as partial:
+        if args.layout == "original":
+            write_original(partial, recording, placement, truth, window_s)
+        elif truth is not None:
+            write_rcaeval(partial, Case("", args.out.name, "", recording.observation, truth))
+
+
+def _report(out: Path, recording: Recording) -> None:
+    from rca_benchmark.report.quality import quality_lines
+
+    print(f"case written to {out}")
+    print("\n".join(quality_lines(recording.quality, recording.absent)))
+
+
 def _attachments(args: argparse.Namespace) -> dict[str, Path]:
-    given = {"requests.parquet": args.requests, "environment.json": args.environment}
+    given = {
+        "requests.parquet": args.requests,
+        "environment.json": args.environment,
+        "placement.json": args.placement,
+    }
     attachments = {name: path for name, path in given.items() if path is not None}
     for path in attachments.values():
         if not path.is_file():
@@ -91,43 +147,20 @@ def _attachments(args: argparse.Namespace) -> dict[str, Path]:
     return attachments
 
 
-def _check_truth(truth: GroundTruth | None, window: Window, placement: Placement) -> None:
+def _check_truth(
+    args: argparse.Namespace, truth: GroundTruth | None, window: Window, placement: Placement
+) -> None:
     """Refuse what cannot become a case before any telemetry is fetched."""
+    if args.layout == "original" and not placement:
+        raise BenchError("--layout original needs --placement")
     if truth is None:
+        if args.layout == "rcaeval":
+            raise BenchError("--layout rcaeval needs --injection: its folders have an inject time")
         return
     if not window.holds(truth.injection.active_ns):
         raise BenchError(
             f"--injection: active at {truth.injection.active_ns}, outside the window from "
             f"{window.start_ns} to {window.end_ns}"
         )
-    if placement and truth.service not in placement:
+    if placement and truth.service not in placement.services:
         raise BenchError(f"--injection: target {truth.service} is not in the placement file")
-
-
-def _back_ends(
-    args: argparse.Namespace, placement: Placement
-) -> tuple[list[BackEnd], Prometheus | None]:
-    from rca_benchmark.export.indicators import read_catalogue
-    from rca_benchmark.export.logfiles import LogFiles
-    from rca_benchmark.export.nginx import AccessLog
-    from rca_benchmark.export.otlp import OtlpFiles
-    from rca_benchmark.export.prometheus import Prometheus
-
-    if not (args.prometheus or args.logs):
-        raise BenchError("no source of metrics: give --prometheus, --logs or both")
-    prometheus = None
-    back_ends: list[BackEnd] = [AccessLog(args.logs)]
-    if args.logs:
-        back_ends.append(LogFiles(args.logs))
-    if args.otlp:
-        back_ends.append(OtlpFiles(tuple(args.otlp)))
-    if args.prometheus:
-        nodes = sorted({place["node"] for place in placement.values()})
-        prometheus = Prometheus(
-            url=args.prometheus.rstrip("/"),
-            queries=read_catalogue(args.platform),
-            services=tuple(sorted(placement)),
-            nodes=tuple(nodes),
-        )
-        back_ends.append(prometheus)
-    return back_ends, prometheus

@@ -38,6 +38,8 @@ def find_cases(root: Path) -> list[CaseRef]:
     if index.is_indexed(root):
         return index.find_cases(root)
     dataset = root.resolve().name
+    if (there := native.find_all(root)) and not native.find(root):
+        raise native.all_rejected(root, len(there))
     for layout in LAYOUTS:
         if paths := layout.find(root):
             return [CaseRef(dataset, layout.case_name(path), path, layout.NAME) for path in paths]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from rca_benchmark.dataset import find_cases, native, read_case
+from rca_benchmark.dataset.derived import write_series
 from rca_benchmark.dataset.index import write_index
 from rca_benchmark.dataset.layout import SECOND_NS
 from rca_benchmark.dataset.parquet import write_parquet
@@ -121,7 +122,7 @@ def write_rcaeval(directory: Path, case: Case) -> None:
     times = observation.metrics["time"]
     if (times % SECOND_NS).any():
         raise CaseError(f"{case.name}: metrics are not on whole seconds, as RCAEval's layout needs")
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     metrics = observation.metrics.assign(time=times // SECOND_NS)
     metrics.to_csv(directory / "data.csv", index=False)
     write_parquet(directory / "metrics.parquet", metrics)
@@ -131,6 +132,7 @@ def write_rcaeval(directory: Path, case: Case) -> None:
         _log_rows(observation.logs).to_csv(directory / "logs.csv", index=False)
     if not observation.traces.empty:
         _trace_rows(observation.traces).to_csv(directory / "traces.csv", index=False)
+    write_series(directory, observation)
 
 
 def _log_rows(logs: pd.DataFrame) -> pd.DataFrame:

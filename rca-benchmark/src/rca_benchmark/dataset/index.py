@@ -47,15 +47,27 @@ def is_indexed(root: Path) -> bool:
     return (root / MANIFEST).is_file()
 
 
-def write_index(root: Path, *, name: str, version: str, licence: str) -> None:
+def write_index(
+    root: Path, *, name: str, version: str, licence: str, with_rejected: bool = False
+) -> None:
     """Write manifest and index of a folder of native cases; every case is read once.
 
+    Args:
+        root: the folder.
+        name: name of the data set.
+        version: its version.
+        licence: its licence.
+        with_rejected: whether cases that were found wanting when exported belong to it.
+
     Raises:
-        CaseError: the folder holds no native case, or a case cannot be read.
+        CaseError: the folder holds no native case, all are rejected, or a case cannot be read.
     """
-    paths = native.find(root)
-    if not paths:
+    there = native.find_all(root)
+    paths = there if with_rejected else native.find(root)
+    if not there:
         raise CaseError(f"{root}: no native case; expected {native.EXPECTED}")
+    if not paths:
+        raise native.all_rejected(root, len(there))
     rows = case_rows(native.read_case(path, name) for path in paths)
     write_parquet(root / INDEX, rows)
     manifest = {
@@ -68,6 +80,7 @@ def write_index(root: Path, *, name: str, version: str, licence: str) -> None:
         "services": sorted({str(service) for some in rows["services"] for service in some}),
         "index": native.sha256(root / INDEX),
         "cases": {path.name: native.sha256(path / "case.json") for path in paths},
+        "rejected": sorted(path.name for path in there if path not in paths),
     }
     native.write_json(root / MANIFEST, manifest)
 
@@ -108,9 +121,10 @@ def find_cases(root: Path) -> list[CaseRef]:
     Raises:
         CaseError: the index cannot be read, or its cases are not the folders that are there.
     """
-    name = str(read_manifest(root)["name"])
+    manifest = read_manifest(root)
+    name = str(manifest["name"])
     rows = read_parquet(root / INDEX, ["case", "path"])
-    listed, there = set(rows["path"]), _folder_names(root)
+    listed, there = set(rows["path"]), _folder_names(root) - set(manifest.get("rejected", ()))
     if listed != there:
         case = min(listed ^ there)
         what = "a case of the index is missing" if case in listed else "not in the index"
@@ -133,7 +147,8 @@ def find_problems(root: Path) -> list[str]:
     problems = []
     if native.sha256(root / INDEX) != manifest["index"]:
         problems.append(f"{root / INDEX}: differs from its SHA-256 in {MANIFEST}")
-    listed, there = set(manifest["cases"]), _folder_names(root)
+    listed = set(manifest["cases"])
+    there = _folder_names(root) - set(manifest.get("rejected", ()))
     problems += [f"{root / case}: not in {MANIFEST}" for case in sorted(there - listed)]
     problems += [f"{root / case}: missing, but in {MANIFEST}" for case in sorted(listed - there)]
     for number, case in enumerate(rows["path"]):

@@ -22,6 +22,7 @@ from rca_benchmark.dataset.injection import injection_document, read_inject_time
 from rca_benchmark.dataset.layout import folders
 from rca_benchmark.dataset.parquet import read_parquet, write_parquet
 from rca_benchmark.errors import CaseError
+from rca_benchmark.templates import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 NAME: Final = "native"
 EXPECTED: Final = "<case>/case.json"
 SCHEMA: Final = 1
-ATTACHMENTS: Final = ("requests.parquet", "environment.json")
+ATTACHMENTS: Final = ("requests.parquet", "environment.json", "placement.json")
+REJECTED: Final = "rejected"
 _TABLES: Final = {
     "logs.parquet": LOG_COLUMNS,
     "traces.parquet": TRACE_COLUMNS,
@@ -40,9 +42,30 @@ _TABLES: Final = {
 
 
 def find(root: Path) -> list[Path]:
-    """All folders, broken ones included, if any of them is a native case."""
+    """All folders, broken ones included and rejected cases not, if any of them is a native case."""
+    return [path for path in find_all(root) if not is_rejected(path)]
+
+
+def find_all(root: Path) -> list[Path]:
+    """All folders, broken ones and rejected cases included, if any of them is a native case."""
     paths = folders(root)
     return paths if any(is_case(path) for path in paths) else []
+
+
+def is_rejected(directory: Path) -> bool:
+    """Whether a case was found wanting when it was exported; see the quality record."""
+    try:
+        return bool(read_manifest(directory).get("quality", {}).get("status") == REJECTED)
+    except CaseError:
+        return False
+
+
+def all_rejected(root: Path, cases: int) -> CaseError:
+    """The error for a folder that holds nothing but rejected cases."""
+    return CaseError(
+        f"{root}: all {cases} cases are rejected (reasons: case.json, quality); to take them all "
+        f"the same, run: rca-benchmark dataset index {root} --with-rejected"
+    )
 
 
 def is_case(directory: Path) -> bool:
@@ -229,11 +252,13 @@ def _manifest(
 
 
 def _write_tables(directory: Path, observation: Observation) -> None:
+    identities, templates = number(observation.logs["message"])
     for name, table in (
         ("metrics.parquet", observation.metrics),
-        ("logs.parquet", observation.logs),
+        ("logs.parquet", observation.logs.assign(template=identities)),
         ("traces.parquet", observation.traces),
         ("topology.parquet", observation.topology),
+        ("templates.parquet", templates),
     ):
         write_parquet(directory / name, table)
 

@@ -166,7 +166,8 @@ def _logs(path: Path) -> pd.DataFrame:
 
 def _traces(path: Path, services: dict[str, str]) -> tuple[pd.DataFrame, int]:
     """Requests as spans, and the number of those left out for want of a name."""
-    raw = _read_csv(path)
+    # As text: an identity such as 0000000000000005 is no number.
+    raw = _read_csv(path, dtype="str", keep_default_na=False, na_values=[""])
     names = {
         "Trace ID": "traceID",
         "Span ID": "spanID",
@@ -198,9 +199,9 @@ def _topology(path: Path) -> pd.DataFrame:
     return typed_table(table, EDGE_COLUMNS)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
     try:
-        raw = pd.read_csv(path, low_memory=False)
+        raw: pd.DataFrame = pd.read_csv(path, low_memory=False, **options)
     except (OSError, ValueError) as error:
         raise CaseError(f"{path}: cannot be read: {error}") from error
     return raw.drop(columns=[name for name in raw.columns if name.startswith("Unnamed")])

@@ -7,91 +7,151 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from rca_benchmark.case import LOG_COLUMNS, TRACE_COLUMNS, Observation, service_of, typed_table
+from rca_benchmark.case import LOG_COLUMNS, TRACE_COLUMNS, Observation, service_of
 from rca_benchmark.errors import CaseError, ExportError
+from rca_benchmark.export.answers import Answers
 from rca_benchmark.export.nginx import SLI
-from rca_benchmark.export.quality import quality_record
-from rca_benchmark.export.topology import build_topology
+from rca_benchmark.export.quality import Bars, Bookkeeping, quality_record
+from rca_benchmark.export.rows import in_order, stack
+from rca_benchmark.export.secrets import mask_secrets
+from rca_benchmark.export.topology import build_topology, start_skew
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rca_benchmark.case import GroundTruth
     from rca_benchmark.export.base import BackEnd, Telemetry, Tick, Window
+    from rca_benchmark.export.placement import Placement
 
-__all__ = ["Recording", "collect"]
+__all__ = ["Answers", "Recording", "ask", "assemble"]
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What an export yields: the observation, what was absent from it, and how good it is."""
+    """What an export yields: the observation, what was absent from it, and how good it is.
+
+    Attributes:
+        observation: the telemetry.
+        absent: indicators that no back end delivered.
+        quality: see ``quality.quality_record``.
+        extras: what only other layouts have a place for, by name.
+    """
 
     observation: Observation
     absent: tuple[str, ...]
     quality: dict[str, Any]
+    extras: dict[str, Any]
 
 
-def collect(
-    back_ends: Sequence[BackEnd],
-    window: Window,
-    tick: Tick,
-    *,
-    placement: Mapping[str, Mapping[str, str]],
-    truth: GroundTruth | None,
-    scrapes: Mapping[str, float],
-) -> Recording:
-    """Ask every back end for the window and join the answers by time.
+def ask(
+    back_ends: Sequence[BackEnd], window: Window, tick: Tick, answers: Answers
+) -> dict[str, Telemetry]:
+    """Ask every back end for the window; what one of them answered is not asked for again.
 
     Args:
         back_ends: where the telemetry is.
         window: the time span.
         tick: called after each step of a back end.
+        answers: where answers are kept until the case is written.
+
+    Returns:
+        The answers by the back ends' names.
+
+    Raises:
+        ExportError: back ends failed. The answers of the others are kept.
+    """
+    collected, failures = {}, []
+    for back_end in back_ends:
+        plan = back_end.plan(window)
+        kept = answers.load(back_end.name, window, plan)
+        if kept is not None:
+            for _ in range(back_end.steps):
+                tick(f"{back_end.name}: kept from before")
+            collected[back_end.name] = kept
+            continue
+        try:
+            collected[back_end.name] = back_end.fetch(window, tick)
+        except ExportError as error:
+            failures.append(str(error))
+        else:
+            answers.save(back_end.name, window, plan, collected[back_end.name])
+    if failures:
+        kept_names = ", ".join(collected) or "none"
+        raise ExportError(
+            f"{len(failures)} of {len(back_ends)} back ends failed: {'; '.join(failures)}. Answers "
+            f"kept in {answers.folder}: {kept_names}; run the same command again for the rest"
+        )
+    return collected
+
+
+def assemble(
+    collected: dict[str, Telemetry],
+    window: Window,
+    *,
+    placement: Placement,
+    truth: GroundTruth | None,
+    bars: Bars,
+) -> Recording:
+    """Join the answers of all back ends by time.
+
+    Args:
+        collected: from ``ask``.
+        window: the time span.
         placement: where each service runs; names the candidates. Where it is empty, the services
             seen in metrics are the candidates.
         truth: the injection, if there was one.
-        scrapes: share of successful scrapes during the fault, by target.
+        bars: what the case must reach to be accepted.
 
     Raises:
-        ExportError: a back end failed, or two of them deliver the same indicator.
+        ExportError: two back ends deliver the same indicator, or the telemetry makes no case.
     """
-    answers = {back_end.name: back_end.fetch(window, tick) for back_end in back_ends}
-    metrics = _join_metrics(list(answers.values()), window)
-    traces = _stack([answer.traces for answer in answers.values()], TRACE_COLUMNS, "startTime")
-    services = placement or {service_of(name) for name in metrics.columns[1:]}
+    parts = list(collected.values())
+    metrics = _join_metrics(parts, window)
+    traces = in_order(stack([part.traces for part in parts], TRACE_COLUMNS), "startTime")
+    logs = in_order(stack([part.logs for part in parts], LOG_COLUMNS), "time")
+    logs["message"], masked = mask_secrets(logs["message"])
+    calls = frozenset(pair for part in parts for pair in part.calls)
+    services = placement.services or sorted({service_of(name) for name in metrics.columns[1:]})
     try:
         observation = Observation(
             metrics=metrics,
-            logs=_stack([answer.logs for answer in answers.values()], LOG_COLUMNS, "time"),
+            logs=logs,
             traces=traces,
-            topology=build_topology(traces, placement),
+            topology=build_topology(traces, placement, calls),
             inject_time_ns=truth.injection.active_ns if truth is not None else None,
-            sli=SLI,
-            services=tuple(sorted(services)),
+            sli=SLI if SLI in metrics.columns else None,
+            services=tuple(services),
             step_ns=window.step_ns,
         )
     except CaseError as error:
         raise ExportError(f"the telemetry does not make a case: {error}") from error
-    samples = {
-        name: answer.samples for name, answer in answers.items() if answer.samples is not None
-    }
-    counts = {key: value for answer in answers.values() for key, value in answer.counts.items()}
+    kept = _bookkeeping(parts, {"log_messages_with_secrets_masked": masked}, start_skew(traces))
     return Recording(
         observation=observation,
-        absent=tuple(name for name in metrics.columns[1:] if metrics[name].isna().all()),
-        quality=quality_record(observation, truth, samples, counts, scrapes),
+        absent=tuple(name for name in observation.indicators if not kept.received.get(name)),
+        quality=quality_record(observation, truth, kept, bars),
+        extras={name: value for part in parts for name, value in part.extras.items()},
     )
 
 
-def _join_metrics(answers: Sequence[Telemetry], window: Window) -> pd.DataFrame:
+def _bookkeeping(
+    parts: Sequence[Telemetry], counts: dict[str, int], skew: dict[str, float]
+) -> Bookkeeping:
+    for part in parts:
+        counts |= part.counts
+        skew |= part.clock_skew_s
+    return Bookkeeping(
+        received={name: count for part in parts for name, count in part.received.items()},
+        counts=counts,
+        clock_skew_s=skew,
+        scrapes={name: share for part in parts for name, share in part.scrapes.items()},
+        problems=[problem for part in parts for problem in part.problems],
+    )
+
+
+def _join_metrics(parts: Sequence[Telemetry], window: Window) -> pd.DataFrame:
     index = pd.Index(window.grid(), name="time")
-    joined = pd.concat([pd.DataFrame(index=index), *(part.metrics for part in answers)], axis=1)
+    joined = pd.concat([pd.DataFrame(index=index), *(part.metrics for part in parts)], axis=1)
     if (twice := joined.columns[joined.columns.duplicated()]).size:
         raise ExportError(f"two back ends deliver {twice[0]}; remove it from one of them")
     return joined.astype("float64").rename_axis(index="time").reset_index()
-
-
-def _stack(tables: Sequence[pd.DataFrame], columns: Mapping[str, str], by: str) -> pd.DataFrame:
-    filled = [table for table in tables if not table.empty]
-    if not filled:
-        return typed_table([], columns)
-    return typed_table(pd.concat(filled).sort_values(by, kind="stable"), columns)

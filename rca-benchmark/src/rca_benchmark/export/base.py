@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ SECOND_NS = 1_000_000_000
 
 Tick = Callable[[str], None]
 """Called with a label each time a back end has finished one of its ``steps``."""
+
+Plan = list[tuple[str, str]]
+"""What a back end would ask: pairs of where and what."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +53,12 @@ class Window:
         first = -(-self.start_ns // self.step_ns) * self.step_ns
         return np.arange(first, self.end_ns + 1, self.step_ns, dtype=np.int64)
 
+    def __str__(self) -> str:
+        return f"{self.start_ns} .. {self.end_ns} ns"
+
     def holds(self, time_ns: int) -> bool:
         """Whether an instant lies inside the window."""
         return self.start_ns <= time_ns <= self.end_ns
-
-
-@dataclass(frozen=True)
-class Samples:
-    """How many metric samples a source should have given and how many it gave."""
-
-    expected: int
-    received: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,15 +70,25 @@ class Telemetry:
             that was asked for and is absent is a column of nulls.
         logs: columns of ``case.LOG_COLUMNS``.
         traces: columns of ``case.TRACE_COLUMNS``.
-        samples: bookkeeping of the metrics; None where the back end gives no metrics.
+        received: samples that came, by indicator; a value that is no number was received.
         counts: further figures worth keeping, by name.
+        clock_skew_s: by how much the source's clock is ahead of this machine's, by clock.
+        scrapes: share of successful scrapes during the fault, by target.
+        calls: pairs of caller and callee that were seen other than in traces.
+        problems: what makes the case doubtful, one line each.
+        extras: what only other layouts have a place for, by name: tables, or lists of objects.
     """
 
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
     logs: pd.DataFrame = field(default_factory=lambda: typed_table([], LOG_COLUMNS))
     traces: pd.DataFrame = field(default_factory=lambda: typed_table([], TRACE_COLUMNS))
-    samples: Samples | None = None
+    received: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    clock_skew_s: dict[str, float] = field(default_factory=dict)
+    scrapes: dict[str, float] = field(default_factory=dict)
+    calls: tuple[tuple[str, str], ...] = ()
+    problems: tuple[str, ...] = ()
+    extras: dict[str, Any] = field(default_factory=dict)
 
 
 class BackEnd(Protocol):
@@ -93,6 +101,9 @@ class BackEnd(Protocol):
     @property
     def steps(self) -> int:
         """How often ``fetch`` will tick."""
+
+    def plan(self, window: Window) -> Plan:
+        """What ``fetch`` would ask, without asking it."""
 
     def fetch(self, window: Window, tick: Tick) -> Telemetry:
         """All telemetry of the window.

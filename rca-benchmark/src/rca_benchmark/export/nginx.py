@@ -22,7 +22,7 @@ import pandas as pd
 
 from rca_benchmark.case import LOG_COLUMNS, TRACE_COLUMNS, typed_table
 from rca_benchmark.errors import ExportError
-from rca_benchmark.export.base import SECOND_NS, Samples, Telemetry, Tick, Window
+from rca_benchmark.export.base import SECOND_NS, Plan, Telemetry, Tick, Window
 from rca_benchmark.export.timestamps import parse_time
 
 if TYPE_CHECKING:
@@ -60,13 +60,20 @@ class AccessLog:
         """One."""
         return 1
 
+    def plan(self, window: Window) -> Plan:
+        """Every access log."""
+        return [(str(path), f"requests of {window}") for path in self._paths()]
+
+    def _paths(self) -> list[Path]:
+        return sorted((self.root / SERVICE).rglob(ACCESS_LOG)) if self.root else []
+
     def fetch(self, window: Window, tick: Tick) -> Telemetry:
         """Indicators, log records and spans of all requests that completed in the window.
 
         Raises:
             ExportError: a log cannot be read, or a line lacks a field.
         """
-        paths = sorted((self.root / SERVICE).rglob(ACCESS_LOG)) if self.root else []
+        paths = self._paths()
         requests, cut = _read(paths, self.root)
         inside = [request for request in requests if window.holds(request.end_ns)]
         metrics = derive_metrics(requests, window) if paths else _absent(window)
@@ -76,7 +83,7 @@ class AccessLog:
             metrics=metrics,
             logs=typed_table([_log_row(request) for request in inside], LOG_COLUMNS),
             traces=typed_table([_span_row(request) for request in traced], TRACE_COLUMNS),
-            samples=Samples(metrics.size, metrics.size if paths else 0),
+            received=dict.fromkeys(metrics.columns, len(metrics) if paths else 0),
             counts={
                 "nginx_requests": len(inside),
                 "nginx_requests_without_trace": len(inside) - len(traced),

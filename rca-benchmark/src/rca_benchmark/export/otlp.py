@@ -1,33 +1,45 @@
-"""Traces from OTLP JSON lines, as the OpenTelemetry collector's file exporter writes them.
+"""Traces and logs from OTLP JSON lines, as the OpenTelemetry collector's file exporter writes them.
 
 Format: opentelemetry.io/docs/specs/otlp, "JSON Protobuf Encoding"; each line is one
-ExportTraceServiceRequest.
+ExportTraceServiceRequest, ExportLogsServiceRequest or ExportMetricsServiceRequest. Metrics are not
+read: they come from Prometheus.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
-from rca_benchmark.case import TRACE_COLUMNS, typed_table
+import orjson
+
+from rca_benchmark.case import LOG_COLUMNS, TRACE_COLUMNS
 from rca_benchmark.errors import ExportError
-from rca_benchmark.export.base import Telemetry, Tick, Window
+from rca_benchmark.export.base import Plan, Telemetry, Tick, Window
+from rca_benchmark.export.loglines import standard_level
+from rca_benchmark.export.placement import Placement
+from rca_benchmark.export.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_HTTP_STATUS = ("http.response.status_code", "http.status_code")
-_OPERATION = ("http.route", "url.path", "http.target", "rpc.method")
-_OTLP_STATUS = {"STATUS_CODE_UNSET": 0, "STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": 2}
+_HTTP_STATUS: Final = ("http.response.status_code", "http.status_code")
+_OPERATION: Final = ("http.route", "url.path", "http.target", "rpc.method")
+_OTLP_STATUS: Final = {"STATUS_CODE_UNSET": 0, "STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": 2}
+_KINDS: Final = ("resourceSpans", "resourceLogs", "resourceMetrics")
 
 
 @dataclass(frozen=True)
 class OtlpFiles:
-    """Files of OTLP JSON lines."""
+    """Files of OTLP JSON lines.
+
+    Attributes:
+        paths: the files.
+        placement: leads from pods to services where a resource names only its pod.
+    """
 
     paths: tuple[Path, ...]
+    placement: Placement = field(default_factory=Placement)
 
     name = "otlp"
 
@@ -36,8 +48,12 @@ class OtlpFiles:
         """One per file."""
         return len(self.paths)
 
+    def plan(self, window: Window) -> Plan:
+        """Every file."""
+        return [(str(path), f"spans and records of {window}") for path in self.paths]
+
     def fetch(self, window: Window, tick: Tick) -> Telemetry:
-        """All spans that start inside the window.
+        """All spans that start, and all log records, inside the window.
 
         ``statusCode`` is the HTTP status where the span has one, else OTLP's own (0 unset, 1 ok,
         2 error). A last line that is still being written is left out and counted.
@@ -45,53 +61,73 @@ class OtlpFiles:
         Raises:
             ExportError: a file cannot be read, or a line is not OTLP JSON.
         """
-        rows: list[tuple[Any, ...]] = []
-        cut = 0
+        spans, records, cut = Rows(TRACE_COLUMNS), Rows(LOG_COLUMNS), 0
         for path in self.paths:
             for number, line in enumerate(_lines(path), start=1):
-                if not line.endswith("\n") and not _is_json(line):
+                try:
+                    request = orjson.loads(line)
+                except orjson.JSONDecodeError as error:
+                    if line.endswith(b"\n"):
+                        raise _unusable(path, number, error) from error
                     cut += 1
                     continue
                 try:
-                    rows.extend(_spans(json.loads(line), window))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    raise ExportError(
-                        f"{path}: line {number} is not an OTLP trace request: {error!r}"
-                    ) from error
+                    self._read(request, window, path.name, spans, records)
+                except (ValueError, LookupError, TypeError, AttributeError) as error:
+                    raise _unusable(path, number, error) from error
             tick(f"otlp: {path.name}")
-        traces = typed_table(rows, TRACE_COLUMNS)
-        return Telemetry(traces=traces, counts={"otlp_spans": len(rows), "otlp_lines_cut": cut})
+        counts = {"otlp_spans": len(spans), "otlp_records": len(records), "otlp_lines_cut": cut}
+        return Telemetry(traces=spans.table(), logs=records.table(), counts=counts)
+
+    def _read(
+        self, request: dict[str, Any], window: Window, source: str, spans: Rows, records: Rows
+    ) -> None:
+        if not any(kind in request for kind in _KINDS):
+            raise ValueError(f"has none of {', '.join(_KINDS)}")
+        for part in request.get("resourceSpans", ()):
+            service = self._service(part)
+            for scope in part.get("scopeSpans", ()):
+                spans.extend(
+                    _span_row(service, span)
+                    for span in scope.get("spans", ())
+                    if window.holds(int(span["startTimeUnixNano"]))
+                )
+        for part in request.get("resourceLogs", ()):
+            service = self._service(part)
+            for scope in part.get("scopeLogs", ()):
+                for record in scope.get("logRecords", ()):
+                    time = int(record.get("timeUnixNano") or record["observedTimeUnixNano"])
+                    if window.holds(time):
+                        records.append(_log_row(service, record, time, source))
+
+    def _service(self, part: dict[str, Any]) -> str:
+        """The service of a resource: by its name where that is one, else by its pod."""
+        resource = _attributes(part.get("resource", {}))
+        name = resource.get("service.name")
+        if self.placement and name not in self.placement.services:
+            pod = resource.get("k8s.pod.name", "")
+            container = resource.get("k8s.container.name", "")
+            name = self.placement.owner("pod", pod) or (
+                container if container in self.placement.services else name
+            )
+        if not name:
+            raise ValueError("a resource has no attribute service.name")
+        return str(name)
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _lines(path: Path) -> Iterator[bytes]:
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             yield from file
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error}") from error
 
 
-def _is_json(line: str) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
+def _unusable(path: Path, number: int, error: Exception) -> ExportError:
+    return ExportError(f"{path}: line {number} is not OTLP JSON: {error!r}")
 
 
-def _spans(request: dict[str, Any], window: Window) -> Iterator[tuple[Any, ...]]:
-    for resource_spans in request["resourceSpans"]:
-        resource = _attributes(resource_spans.get("resource", {}))
-        service = resource.get("service.name")
-        if not service:
-            raise ValueError("a resource has no attribute service.name")
-        for scope_spans in resource_spans.get("scopeSpans", ()):
-            for span in scope_spans.get("spans", ()):
-                if window.holds(int(span["startTimeUnixNano"])):
-                    yield _row(service, span)
-
-
-def _row(service: str, span: dict[str, Any]) -> tuple[Any, ...]:
+def _span_row(service: str, span: dict[str, Any]) -> tuple[Any, ...]:
     attributes = _attributes(span)
     start, end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
     name = span["name"]
@@ -106,6 +142,13 @@ def _row(service: str, span: dict[str, Any]) -> tuple[Any, ...]:
         (end - start) // 1000,
         _status(span, attributes),
     )
+
+
+def _log_row(service: str, record: dict[str, Any], time: int, source: str) -> tuple[Any, ...]:
+    body = record.get("body", {})
+    text = body.get("stringValue")
+    message = text if text is not None else orjson.dumps(body).decode()
+    return (time, service, standard_level(record.get("severityText", "")), message, source)
 
 
 def _status(span: dict[str, Any], attributes: dict[str, Any]) -> int:

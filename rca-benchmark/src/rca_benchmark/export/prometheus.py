@@ -1,34 +1,38 @@
-"""Metrics from Prometheus, through prometheus-api-client."""
+"""Metrics from Prometheus.
+
+Ranges are read with aiohttp, several at once, and parsed series by series (see ``matrix``); what
+that gains is measured by ``benchmarks/export.py``. Everything else goes through
+prometheus-api-client (see ``scraping``).
+"""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
-import requests
-from prometheus_api_client import PrometheusConnect
-from prometheus_api_client.exceptions import PrometheusApiClientException
-from urllib3.util.retry import Retry
 
 from rca_benchmark.errors import ExportError
-from rca_benchmark.export.base import SECOND_NS, Samples, Telemetry, Tick, Window
+from rca_benchmark.export.base import SECOND_NS, Plan, Telemetry, Tick, Window
+from rca_benchmark.export.matrix import MatrixReader, Series
+from rca_benchmark.export.requesting import new_async_session, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    import aiohttp
     from numpy.typing import NDArray
 
+    from rca_benchmark.export.endpoint import Endpoint
     from rca_benchmark.export.indicators import Query
+    from rca_benchmark.export.placement import Placement
 
 # Prometheus refuses a range query of more than 11,000 points per series.
-POINTS_PER_QUERY = 10_000
-PARALLEL_QUERIES = 4
-RETRIES = 3
-_RETRY_STATUS = (429, 500, 502, 503, 504)
+POINTS_PER_QUERY: Final = 10_000
+PARALLEL_QUERIES: Final = 4
+RANGE_PATH: Final = "/api/v1/query_range"
 
 
 @dataclass(frozen=True)
@@ -36,20 +40,16 @@ class Prometheus:
     """A Prometheus server and the queries to send to it.
 
     Attributes:
-        url: address of the server.
+        endpoint: where it answers.
         queries: the catalogue.
-        services: every service, so that an absent series is known to be absent.
-        nodes: every node, likewise.
-        timeout_s: limit of one attempt of one request.
-        backoff_s: pause before the second retry; doubles with each further one.
+        placement: every service and node, so that an absent series is known to be absent, and so
+            that labels of pods and GPUs lead to services. Where it is empty, whatever services
+            answer are taken.
     """
 
-    url: str
+    endpoint: Endpoint
     queries: tuple[Query, ...]
-    services: tuple[str, ...] = ()
-    nodes: tuple[str, ...] = ()
-    timeout_s: float = 20
-    backoff_s: float = 0.5
+    placement: Placement
 
     name = "prometheus"
 
@@ -58,174 +58,197 @@ class Prometheus:
         """One per query."""
         return len(self.queries)
 
+    def plan(self, window: Window) -> Plan:
+        """Every query, with the range it is asked over."""
+        first, last = (_text(int(time)) for time in window.grid()[[0, -1]])
+        step = window.step_ns // SECOND_NS
+        return [
+            (self.endpoint.url, f"{query.metric}: {query.query} [{first} .. {last}, {step} s]")
+            for query in self.queries
+        ]
+
     def fetch(self, window: Window, tick: Tick) -> Telemetry:
         """All queries over the window, several at once.
 
         Raises:
             ExportError: a query failed, or its series do not map onto columns one to one.
         """
-        tables: dict[str, tuple[pd.DataFrame, int]] = {}
-        with ThreadPoolExecutor(PARALLEL_QUERIES) as pool:
-            jobs = {pool.submit(self._columns, query, window): query for query in self.queries}
-            try:
-                for job in as_completed(jobs):
-                    tables[jobs[job].metric] = job.result()
-                    tick(f"prometheus: {jobs[job].metric}")
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-        ordered = [tables[query.metric] for query in self.queries]
-        index = pd.Index(window.grid(), name="time")
-        metrics = pd.concat([pd.DataFrame(index=index), *(table for table, _ in ordered)], axis=1)
-        received = sum(count for _, count in ordered)
-        return Telemetry(metrics=metrics, samples=Samples(metrics.size, received))
+        tables = asyncio.run(self._fetch(window, tick))
+        _refuse_twice(tables)
+        received = {name: count for table in tables for name, count in table.received.items()}
+        columns = {name: values for table in tables for name, values in table.data.items()}
+        metrics = pd.DataFrame(columns, index=pd.Index(window.grid(), name="time"), copy=False)
+        others = sum(len(table.others) for table in tables)
+        return Telemetry(
+            metrics=metrics,
+            received=received,
+            counts={"prometheus_series_of_others": others},
+        )
 
-    def scrape_health(self, start_ns: int, end_ns: int, step_ns: int) -> dict[str, float]:
-        """Share of scrapes that succeeded between two instants, by ``job/service``.
+    async def _fetch(self, window: Window, tick: Tick) -> list[_Columns]:
+        tables = [_Columns(self, query, window.grid()) for query in self.queries]
+        limit = asyncio.Semaphore(PARALLEL_QUERIES)
 
-        Scrapes are counted, so one that never took place lowers the share as well. The scrape
-        interval must equal the step.
+        async def one(session: aiohttp.ClientSession, table: _Columns) -> None:
+            async with limit:
+                await self._query_range(session, table, window)
+            tick(f"prometheus: {table.query.metric}")
+
+        try:
+            async with (
+                new_async_session(self.endpoint, PARALLEL_QUERIES) as session,
+                asyncio.TaskGroup() as group,
+            ):
+                for table in tables:
+                    group.create_task(one(session, table))
+        except* ExportError as errors:
+            raise errors.exceptions[0] from None
+        return tables
+
+    async def _query_range(
+        self, session: aiohttp.ClientSession, table: _Columns, window: Window
+    ) -> None:
+        """Ask in parts that the server accepts, one after the other."""
+        grid = window.grid()
+        for chunk in np.array_split(grid, -(-grid.size // POINTS_PER_QUERY)):
+            form = {
+                "query": table.query.query,
+                "start": _text(int(chunk[0])),
+                "end": _text(int(chunk[-1])),
+                "step": str(window.step_ns // SECOND_NS),
+            }
+            part = _Part(table, chunk)
+            await stream(
+                session,
+                self.endpoint,
+                RANGE_PATH,
+                form,
+                part.begin,
+                part.finish,
+                asked=table.query.query,
+            )
+            table.add(part)
+
+
+class _Columns:
+    """The columns of one query on the whole grid, filled part by part."""
+
+    def __init__(self, server: Prometheus, query: Query, grid: NDArray[np.int64]) -> None:
+        self.server = server
+        self.query = query
+        self.grid = grid
+        names = server.placement.names(query.kind)
+        self.fixed = bool(names)
+        empty = np.full(grid.size, np.nan)
+        self.data = dict.fromkeys(query.columns(names), empty)
+        self.received = dict.fromkeys(self.data, 0)
+        self.others: set[str] = set()  # label values that lead to no service of the placement
+
+    def add(self, part: _Part) -> None:
+        """Put the samples of one part in place."""
+        first, last = np.searchsorted(self.grid, part.times[[0, -1]])
+        rows = slice(first, last + 1)
+        for column, found in part.found.items():
+            if column not in self.data or not self.received[column]:
+                self.data[column] = np.full(self.grid.size, np.nan)
+            self.data[column][rows] = _combine(self.query, found)
+            count = int(sum(there.sum() for _, there in found) / len(found))
+            self.received[column] = self.received.get(column, 0) + count
+
+    def column(self, labels: Mapping[str, str]) -> str | None:
+        """The column that a series belongs to; None where it is not one of the stack's.
 
         Raises:
-            ExportError: the query failed.
+            ExportError: the label is missing or names no service.
         """
-        seconds = max(1, (end_ns - start_ns) // SECOND_NS)
-        query = f"sum_over_time(up[{seconds}s])"
-        result = self._ask(
-            query, lambda server: server.custom_query(query, {"time": end_ns // SECOND_NS})
-        )
-        expected = seconds * SECOND_NS / step_ns
-        try:
-            return {
-                _target(series["metric"]): min(1.0, float(series["value"][1]) / expected)
-                for series in result
-            }
-        except (LookupError, TypeError, ValueError) as error:
-            raise self._unusable(query, error) from error
-
-    def _columns(self, query: Query, window: Window) -> tuple[pd.DataFrame, int]:
-        """The columns of one query on the grid, and how many samples were received."""
-        grid = window.grid()
-        values: dict[str, NDArray[np.float64]] = {}
-        received = 0
-        for chunk in np.array_split(grid, -(-grid.size // POINTS_PER_QUERY)):
-            received += self._add_chunk(query, chunk, window, values)
-        names = self.services if query.kind == "service" else self.nodes
-        expected = query.columns(names)
-        columns = [*expected, *sorted(set(values) - set(expected))]
-        empty = np.full(grid.size, np.nan)
-        table = pd.DataFrame({name: values.get(name, empty) for name in columns}, index=grid)
-        return table, received
-
-    def _add_chunk(
-        self,
-        query: Query,
-        chunk: NDArray[np.int64],
-        window: Window,
-        values: dict[str, NDArray[np.float64]],
-    ) -> int:
-        """Ask for one chunk of the grid and put its samples in place; returns how many."""
-        grid = window.grid()
-        answered: dict[str, dict[str, str]] = {}
-        received = 0
-        for series in self._query_range(query, chunk, window.step_ns):
-            labels, times, samples = self._parse(query, series)
-            column = self._column(query, labels, answered)
-            if not np.isin(times, chunk).all():
-                raise ExportError(
-                    f"prometheus at {self.url}: query {query.query!r}: a sample of {labels} "
-                    "lies beside the time grid"
-                )
-            row = values.setdefault(column, np.full(grid.size, np.nan))
-            row[np.searchsorted(grid, times)] = samples
-            received += times.size
-        return received
-
-    def _query_range(
-        self, query: Query, times: NDArray[np.int64], step_ns: int
-    ) -> list[dict[str, Any]]:
-        start, end = (
-            datetime.fromtimestamp(int(time) // SECOND_NS, UTC) for time in (times[0], times[-1])
-        )
-        step = str(step_ns // SECOND_NS)
-        return self._ask(
-            query.query, lambda server: server.custom_query_range(query.query, start, end, step)
-        )
-
-    def _ask(self, query: str, request: Callable[[Any], Any]) -> list[dict[str, Any]]:
-        """One request, retried within bounds; every way to fail becomes one clear error."""
-        retry = Retry(
-            total=RETRIES,
-            backoff_factor=self.backoff_s,
-            status_forcelist=_RETRY_STATUS,
-            raise_on_status=False,
-            respect_retry_after_header=False,
-        )
-        try:
-            # A connection of its own per query: a requests session is not safe across threads.
-            with PrometheusConnect(self.url, retry=retry, timeout=self.timeout_s) as server:
-                result = request(server)
-        except (requests.ConnectionError, requests.Timeout) as error:
-            raise ExportError(
-                f"prometheus at {self.url}: no answer to query {query!r} after {RETRIES} retries: "
-                f"{_brief(error)}; is it running?"
-            ) from error
-        except (PrometheusApiClientException, requests.RequestException) as error:
-            raise ExportError(
-                f"prometheus at {self.url}: query {query!r} was answered by {_brief(error)}"
-            ) from error
-        except (KeyError, TypeError) as error:
-            raise ExportError(
-                f"prometheus at {self.url}: query {query!r} was answered by JSON without a result"
-            ) from error
-        if not isinstance(result, list):
-            raise ExportError(
-                f"prometheus at {self.url}: query {query!r} gives no series but {result!r}"
+        value = labels.get(self.query.label, "")
+        owner = self.server.placement.owner(self.query.look_up, value)
+        if owner is None:
+            self.others.add(value)
+            return None
+        if not owner or "_" in owner:
+            raise self.server_error(
+                f"the label {self.query.label} of {dict(labels)} is empty or holds an underscore; "
+                "correct the scrape labels or the query"
             )
-        return result
-
-    def _parse(
-        self, query: Query, series: dict[str, Any]
-    ) -> tuple[dict[str, str], NDArray[np.int64], NDArray[np.float64]]:
-        """Labels, times (epoch ns) and values of one series of a range query."""
-        try:
-            pairs = series["values"]
-            # Prometheus has milliseconds; a float of epoch seconds is exact to less than those.
-            times = [round(float(time) * 1000) * 1_000_000 for time, _ in pairs]
-            values = [float(value) for _, value in pairs]
-            return dict(series["metric"]), np.array(times, np.int64), np.array(values, np.float64)
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._unusable(query.query, error) from error
-
-    def _unusable(self, query: str, error: Exception) -> ExportError:
-        return ExportError(
-            f"prometheus at {self.url}: query {query!r} was answered by a series that cannot be "
-            f"used: {error!r}"
-        )
-
-    def _column(
-        self, query: Query, labels: dict[str, str], answered: dict[str, dict[str, str]]
-    ) -> str:
-        service = labels.get("service", "")
-        if not service or "_" in service:
-            raise ExportError(
-                f"prometheus at {self.url}: query {query.query!r}: the label service of {labels} "
-                "is empty or holds an underscore; correct the scrape labels or the query"
-            )
-        column = f"{service}_{query.metric}"
-        if column in answered:
-            raise ExportError(
-                f"prometheus at {self.url}: query {query.query!r}: {answered[column]} and {labels} "
-                f"both map to {column}; aggregate by service in the query"
-            )
-        answered[column] = labels
+        column = f"{owner}_{self.query.metric}"
+        known = column in self.data if self.fixed else self.query.columns([owner])
+        if not known:
+            self.others.add(value)
+            return None
         return column
 
+    def server_error(self, text: str) -> ExportError:
+        """An error that names server and query."""
+        url, query = self.server.endpoint.url, self.query.query
+        return ExportError(f"prometheus at {url}: query {query!r}: {text}")
 
-def _target(labels: dict[str, str]) -> str:
-    return f"{labels.get('job', '')}/{labels.get('service') or labels.get('instance', '')}"
+
+class _Part:
+    """The answer to one request: the samples of a stretch of the grid."""
+
+    def __init__(self, table: _Columns, times: NDArray[np.int64]) -> None:
+        self.table = table
+        self.times = times
+
+    def begin(self) -> Callable[[bytes], None]:
+        """Forget what an earlier attempt brought; gives what takes the bytes."""
+        self.found: dict[str, list[tuple[NDArray[np.float64], NDArray[np.bool_]]]] = {}
+        self.labels: dict[str, dict[str, str]] = {}
+        self.reader = MatrixReader(self.take)
+        return self.reader.feed
+
+    def finish(self) -> None:
+        """Check that the answer was whole."""
+        self.reader.finish()
+
+    def take(self, series: Series) -> None:
+        """Keep one series.
+
+        Raises:
+            ExportError: it lies beside the grid, or its column is already taken.
+        """
+        table = self.table
+        column = table.column(series.labels)
+        if column is None:
+            return
+        if column in self.found and not table.query.combine:
+            raise table.server_error(
+                f"{self.labels[column]} and {series.labels} both map to {column}; aggregate by "
+                f"{table.query.label} in the query"
+            )
+        rows = np.searchsorted(self.times, series.times_ns)
+        if (rows >= self.times.size).any() or (self.times[rows] != series.times_ns).any():
+            raise table.server_error(f"a sample of {series.labels} lies beside the time grid")
+        values = np.full(self.times.size, np.nan)
+        values[rows] = series.samples
+        there = np.zeros(self.times.size, dtype=bool)
+        there[rows] = True
+        self.labels[column] = series.labels
+        self.found.setdefault(column, []).append((values, there))
 
 
-def _brief(error: Exception) -> str:
-    """The error on one line, short enough to read."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else f"{text[:300]}..."
+def _refuse_twice(tables: list[_Columns]) -> None:
+    first: dict[str, _Columns] = {}
+    for table in tables:
+        for column in table.data:
+            if column in first:
+                raise table.server_error(
+                    f"yields {column}, and so does {first[column].query.query!r}"
+                )
+            first[column] = table
+
+
+def _combine(
+    query: Query, found: list[tuple[NDArray[np.float64], NDArray[np.bool_]]]
+) -> NDArray[np.float64]:
+    """Several series of one service as one; null where one of them is."""
+    if len(found) == 1:
+        return found[0][0]
+    stacked = np.stack([values for values, _ in found])
+    combined: NDArray[np.float64] = stacked.sum(axis=0)
+    return combined / len(found) if query.combine == "mean" else combined
+
+
+def _text(time_ns: int) -> str:
+    return str(time_ns // SECOND_NS)
