@@ -216,7 +216,7 @@ def test_the_layout_of_the_study_has_all_its_files(stack, prometheus_url):
     assert chaos["result"]["metadata"]["creationTimestamp"] == "2026-11-23T07:01:00Z"
     results = folder / "rca-collector-results"
     assert {path.name for path in results.iterdir()} == {
-        *("data.csv", "mpg.csv"),
+        *("data.csv", "mpg.csv", "rca-collector.log"),
         *(f"latency_{kind}_{percentile}.csv"
           for kind in ("source", "destination", "merged", "aggregated") for percentile in (50, 90)),
     }  # fmt: skip

@@ -12,7 +12,8 @@ def test_the_record_is_told_in_lines(make_observation, truth):
     kept = Bookkeeping(received, {"log_records": 3}, {"loki": 0.25}, {"ray/a": 0.5}, ["odd"])
     record = quality_record(observation, truth, kept, Bars())
     lines = list(quality_lines(record, ["a_b"]))
-    assert "samples: 456 of 7 indicators, 95.0% of those due" in lines
+    share = "95.0% where the fault takes none"
+    assert f"samples: 456 of 480 in 8 indicators, {share}" in lines
     assert "indicators with gaps: ray-head_cpu 10.0%" in lines
     assert "indicators absent: a_b" in lines
     assert "log records: 3" in lines

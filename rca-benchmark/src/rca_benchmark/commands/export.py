@@ -108,7 +108,8 @@ def _write(
     from rca_benchmark.case import Case
     from rca_benchmark.dataset.convert import whole_folder, write_rcaeval
     from rca_benchmark.dataset.native import write_case
-    from rca_benchmark.export.original import write_original
+    from rca_benchmark.export.original import RESULTS, write_original
+    from rca_benchmark.report.quality import quality_lines
 
     if args.layout == "native":
         write_case(
@@ -123,6 +124,9 @@ def _write(
     with whole_folder(args.out) as partial:
         if args.layout == "original":
             write_original(partial, recording, placement, truth, window_s)
+            lines = quality_lines(recording.quality, recording.absent)
+            log = partial / RESULTS / "rca-collector.log"
+            log.write_text("".join(f"INFO {line}\n" for line in lines), encoding="utf-8")
         elif truth is not None:
             write_rcaeval(partial, Case("", args.out.name, "", recording.observation, truth))
 

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
 def quality_lines(quality: Mapping[str, Any], absent: Sequence[str]) -> Iterator[str]:
     """One line per fact; the indicators with the most gaps come by name. The verdict comes last."""
     if quality["samples_share"] is not None:
-        received = sum(part["received"] for part in quality["samples"].values())
-        here = len(quality["samples"]) - len(absent)
+        there = [part for part in quality["samples"].values() if part["received"]]
+        received, expected = (sum(part[key] for part in there) for key in ("received", "expected"))
         share = quality["samples_share"]
-        yield f"samples: {received} of {here} indicators, {share:.1%} of those due"
+        yield (
+            f"samples: {received} of {expected} in {len(there)} indicators, {share:.1%} where the "
+            "fault takes none"
+        )
     gaps = sorted(quality["gaps"].items(), key=lambda item: (-item[1], item[0]))
     worst = [f"{name} {share:.1%}" for name, share in gaps if share > 0 and name not in absent]
     yield f"indicators with gaps: {_some(worst)}"
