@@ -5,8 +5,8 @@ export_reading.py ours|client|bare|single URL SERIES SECONDS
 ours    what the exporter does
 client  the same queries through prometheus-api-client, in as many threads
 bare    the same queries; the bodies are thrown away
-single  one query per container and metric, joined by time one after the other, as the study's exporter did; SERIES
-then says how many are read
+single  one query per container and metric, joined by time one after the other, as the exporter of
+        the study did; SERIES then says how many are read
 """
 
 import asyncio

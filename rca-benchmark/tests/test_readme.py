@@ -35,7 +35,9 @@ def test_every_command_is_understood(line):
 
 def test_every_command_is_shown():
     shown = {line.split()[1] for line in COMMANDS}
-    assert shown == {"export", "evaluate", "report", "dataset", "diagnose", "explain", "methods"}
+    assert shown == {
+        *("placement", "export", "evaluate", "report", "dataset", "diagnose", "explain", "methods")
+    }
 
 
 def test_every_indicator_is_listed():

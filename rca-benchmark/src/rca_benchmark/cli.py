@@ -6,7 +6,16 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from rca_benchmark.commands import dataset, diagnose, evaluate, explain, export, methods, report
+from rca_benchmark.commands import (
+    dataset,
+    diagnose,
+    evaluate,
+    explain,
+    export,
+    methods,
+    placement,
+    report,
+)
 from rca_benchmark.errors import BenchError
 
 if TYPE_CHECKING:
@@ -36,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Each command has a --help of its own, with an example.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (export, evaluate, report, dataset, diagnose, explain, methods):
+    for command in (placement, export, evaluate, report, dataset, diagnose, explain, methods):
         command.register(commands)
     return parser
 

@@ -22,6 +22,7 @@ MOST_TOKENS: Final = 20
 PLACEHOLDER: Final = "<*>"
 SIMILARITY: Final = 0.4  # Drain's st, as published
 DEPTH: Final = 4  # Drain's depth, as published
+_AT_ONCE: Final = 50_000  # messages; masking holds several copies of their text
 
 
 def mask(messages: pd.Series[str]) -> tuple[NDArray[np.int64], list[str]]:
@@ -34,11 +35,17 @@ def mask(messages: pd.Series[str]) -> tuple[NDArray[np.int64], list[str]]:
     import pyarrow.compute as pc
 
     begin = rf"(?s)^\s*((?:\S+\s+){{0,{MOST_TOKENS - 1}}}\S*).*$"
-    text = pa.table({"message": messages})["message"].cast(pa.large_string())
-    text = pc.replace_substring_regex(text, begin, r"\1")
-    text = pc.replace_substring_regex(text, r"\S*\d\S*", PLACEHOLDER)
-    encoded = text.dictionary_encode().unify_dictionaries().combine_chunks()
-    return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
+    places = np.empty(len(messages), dtype=np.int64)
+    texts: dict[str, int] = {}
+    for start in range(0, len(messages), _AT_ONCE):
+        part = messages.iloc[start : start + _AT_ONCE]
+        text = pa.table({"message": part})["message"].combine_chunks().cast(pa.large_string())
+        text = pc.replace_substring_regex(text, begin, r"\1")
+        text = pc.replace_substring_regex(text, r"\S*\d\S*", PLACEHOLDER)
+        encoded = text.dictionary_encode()
+        known = [texts.setdefault(name, len(texts)) for name in encoded.dictionary.to_pylist()]
+        places[start : start + len(part)] = np.array(known, dtype=np.int64)[encoded.indices]
+    return places, list(texts)
 
 
 def learn(texts: Sequence[str], known: NDArray[np.bool_]) -> list[str]:

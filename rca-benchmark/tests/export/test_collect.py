@@ -162,11 +162,16 @@ def test_a_kept_answer_is_the_answer(window, no_tick, answers):
     )
     answers.save("a", window, [("w", "q")], answer)
     kept = answers.load("a", window, [("w", "q")])
+    for kind in ("logs", "traces"):
+        kept_events = answers.events("a", window, [("w", "q")], kind)
+        assert kept_events.equals(getattr(answer, kind))
     for each in dataclasses.fields(Telemetry):
         was, now = getattr(answer, each.name), getattr(kept, each.name)
         if each.name == "extras":
             assert now["table"].equals(was["table"])
             assert now["list"] == was["list"]
+        elif each.name in ("logs", "traces"):
+            assert now.empty
         elif isinstance(was, pd.DataFrame):
             pd.testing.assert_frame_equal(was, now, check_names=False)
         else:

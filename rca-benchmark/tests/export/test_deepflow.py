@@ -113,7 +113,8 @@ def server(serve):
 def fetch(server, store, *, page=3, complete=False):
     server.answer = store
     endpoint = Endpoint("deepflow", server.url, backoff_s=0.01, attempts=3)
-    back_end = DeepFlow(endpoint, PLACEMENT, "ray", endpoint if complete else None, page=page)
+    completion = endpoint if complete else None
+    back_end = DeepFlow(endpoint, PLACEMENT, "ray", completion, captures=True, page=page)
     ticks = []
     telemetry = back_end.fetch(WINDOW, ticks.append)
     assert len(ticks) == back_end.steps
@@ -241,3 +242,13 @@ def test_an_empty_window_has_no_spans(server):
     telemetry = fetch(server, Store([]))
     assert telemetry.traces.empty
     assert telemetry.extras["deepflow_requests"].empty
+
+
+def test_only_what_spans_need_is_asked_for_unless_captures_are_wanted(server):
+    store = Store([request(1)])
+    server.answer = store
+    endpoint = Endpoint("deepflow", server.url)
+    telemetry = DeepFlow(endpoint, PLACEMENT, "ray").fetch(WINDOW, lambda _label: None)
+    assert "request_domain" not in store.asked[0]
+    assert telemetry.extras == {}
+    assert len(telemetry.traces) == 1

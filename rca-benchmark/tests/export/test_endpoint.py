@@ -10,10 +10,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from rca_benchmark.cli import main
 from rca_benchmark.errors import ExportError
+from rca_benchmark.export.cluster import take_placement
 from rca_benchmark.export.endpoint import Endpoint, resolve
 from rca_benchmark.export.indicators import Query
-from rca_benchmark.export.placement import Placement
+from rca_benchmark.export.placement import Placement, read_placement
 from rca_benchmark.export.prometheus import Prometheus
 from rca_benchmark.export.requesting import new_session, request_json
 from rca_benchmark.export.scraping import Scraping
@@ -70,6 +72,28 @@ def ask(endpoint):
 def fetch(endpoint, window, no_tick):
     query = Query("x", "", "", "up", "service")
     return Prometheus(endpoint, (query,), Placement()).fetch(window, no_tick)
+
+
+@pytest.fixture
+def kubeconfig(tmp_path, monkeypatch, certificate):
+    def write(server):
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [
+                {
+                    "name": "c",
+                    "cluster": {"server": server, "certificate-authority": str(certificate[0])},
+                }
+            ],
+            "users": [{"name": "u", "user": {"token": "cluster-token"}}],
+        }
+        (tmp_path / "config").write_text(yaml.safe_dump(document))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+
+    return write
 
 
 class TestAddresses:
@@ -155,32 +179,10 @@ class TestTls:
         options = {"ca_file": str(certificate[0])} if way == "ca_file" else {"verify_tls": False}
         endpoint = resolve("loki", serve_tls(matrix).url, options)
         assert fetch(endpoint, window, no_tick).received == {"a_x": 1}
-        if way == "ca_file":  # urllib3 warns of the other
-            assert ask(endpoint)["status"] == "success"
+        assert ask(endpoint)["status"] == "success"
 
 
 class TestCluster:
-    @pytest.fixture
-    def kubeconfig(self, tmp_path, monkeypatch, certificate):
-        def write(server):
-            document = {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "c",
-                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-                "clusters": [
-                    {
-                        "name": "c",
-                        "cluster": {"server": server, "certificate-authority": str(certificate[0])},
-                    }
-                ],
-                "users": [{"name": "u", "user": {"token": "cluster-token"}}],
-            }
-            (tmp_path / "config").write_text(yaml.safe_dump(document))
-            monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-
-        return write
-
     def test_a_service_is_reached_through_the_api_server(
         self, serve_tls, kubeconfig, window, no_tick
     ):
@@ -211,6 +213,61 @@ class TestCluster:
         monkeypatch.setenv("HOME", str(tmp_path))
         with pytest.raises(ExportError, match="loki: no usable kubeconfig"):
             resolve("loki", "k8s://o/loki:3100")
+
+
+class TestPlacement:
+    @staticmethod
+    def pod(name, service=None, phase="Running", address="10.42.0.1"):
+        labels = {"app": service} if service else {}
+        return {
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"nodeName": "gpu-1", "containers": []},
+            "status": {"phase": phase, "podIP": address, "hostIP": "192.168.1.5"},
+        }
+
+    def serve_pods(self, serve_tls, kubeconfig, *pods):
+        def answer(path):
+            if "/proxy/" in path:
+                series = {"metric": {"pod": "worker-a", "UUID": "GPU-1"}, "value": [0, "9"]}
+                return 200, {"data": {"result": [] if "exported" in path else [series]}}
+            assert path == "/api/v1/namespaces/ray/pods"
+            return 200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": list(pods)}
+
+        kubeconfig(serve_tls(answer).url)
+
+    def test_pods_and_their_gpus_become_a_record(self, serve_tls, kubeconfig, tmp_path, capsys):
+        pods = (
+            self.pod("head-x", "ray-head"),
+            self.pod("worker-a", "ray-replicas-0", address="10.42.0.2"),
+            self.pod("kuberay-operator"),
+            self.pod("old", "ray-head", phase="Succeeded"),
+        )
+        self.serve_pods(serve_tls, kubeconfig, *pods)
+        out = tmp_path / "placement.json"
+        assert main(["placement", "--prometheus", "k8s://o/p:9090", "--out", str(out)]) == 0
+        assert capsys.readouterr().out == f"{out}: 2 services\n"
+        placement = read_placement(out)
+        assert placement.services == ("ray-head", "ray-replicas-0")
+        assert placement.owner("gpu", "GPU-1") == "ray-replicas-0"
+        assert placement.owner("pod", "head-x") == "ray-head"
+        assert placement.places["ray-head"]["node_address"] == "192.168.1.5"
+
+    def test_two_pods_of_one_service_are_an_error(self, serve_tls, kubeconfig, tmp_path, capsys):
+        pods = (self.pod("a", "ray-head"), self.pod("b", "ray-head"))
+        self.serve_pods(serve_tls, kubeconfig, *pods)
+        assert main(["placement", "--out", str(tmp_path / "p.json")]) == 1
+        assert "pods a and b are both ray-head" in capsys.readouterr().err
+        assert not (tmp_path / "p.json").exists()
+
+    def test_a_namespace_without_a_stack_is_an_error(self, serve_tls, kubeconfig):
+        self.serve_pods(serve_tls, kubeconfig, self.pod("x"))
+        with pytest.raises(ExportError, match="no running pod has a label"):
+            take_placement("ray", None)
+
+    def test_a_refusal_is_one_line(self, serve_tls, kubeconfig):
+        kubeconfig(serve_tls(lambda _path: (403, {"message": "no"})).url)
+        with pytest.raises(ExportError, match=r"pods of ray: HTTP 403"):
+            take_placement("ray", None)
 
 
 class TestRequests:

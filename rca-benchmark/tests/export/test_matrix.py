@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from rca_benchmark.export.matrix import MatrixReader
 from rca_benchmark.export.requesting import PassingError, RefusedError
 
+STEP_NS = 1_000_000_000
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 LABELS = st.dictionaries(st.text(min_size=1), st.text(), max_size=3)
-SERIES = st.tuples(
-    LABELS, st.lists(st.tuples(st.integers(0, 10**9), NUMBERS), min_size=1, max_size=5)
+PAIRS = st.dictionaries(st.integers(0, 10**9), NUMBERS, min_size=1, max_size=5).map(
+    lambda samples: sorted(samples.items(), key=lambda pair: pair[0])
 )
+SERIES = st.tuples(LABELS, PAIRS)
 
 
 def go_text(value):
@@ -32,7 +34,7 @@ def answer(*series, **changes):
 
 def read(body, cuts=()):
     found = []
-    reader = MatrixReader(found.append)
+    reader = MatrixReader(found.append, STEP_NS)
     start = 0
     for end in [*sorted(cuts), len(body)]:
         reader.feed(body[start:end])
@@ -52,6 +54,12 @@ def test_any_answer_cut_anywhere_is_read_exactly(series, cuts):
     for one, (_, pairs) in zip(found, series, strict=True):
         assert one.times_ns.tolist() == [time * 1_000_000 for time, _ in pairs]
         np.testing.assert_array_equal(one.samples, [value for _, value in pairs])
+
+
+def test_the_times_of_whole_steps_and_of_gaps_are_exact():
+    for times in ([0, 1000, 2000, 3000], [0, 1000, 3000], [500, 1500], [7000]):
+        [found] = read(compact(answer(({"a": "b"}, [(time, 0.5) for time in times]))))
+        assert found.times_ns.tolist() == [time * 1_000_000 for time in times]
 
 
 @given(st.lists(SERIES, max_size=3))

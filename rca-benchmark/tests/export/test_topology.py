@@ -10,6 +10,10 @@ def spans(*rows):
     )
 
 
+def topology(traces, *more):
+    return build_topology(traces, parent_rows(traces), *more)
+
+
 def test_call_edges_run_from_parent_to_child_service():
     traces = spans(
         ("t1", "1", "", "nginx-proxy"),
@@ -20,17 +24,17 @@ def test_call_edges_run_from_parent_to_child_service():
         ("t2", "2", "1", "ray-head"),
         ("t3", "9", "4", "ray-replicas-1"),  # its parent is in another trace
     )
-    edges = build_topology(traces, Placement()).to_numpy().tolist()
+    edges = topology(traces, Placement()).to_numpy().tolist()
     assert edges == [["nginx-proxy", "ray-head", "call"], ["ray-head", "ray-replicas-0", "call"]]
 
 
 def test_host_edges_come_from_the_placement():
-    edges = build_topology(spans(), Placement({"b": {"node": "n"}, "a": {"node": "n"}}))
+    edges = topology(spans(), Placement({"b": {"node": "n"}, "a": {"node": "n"}}))
     assert edges.to_numpy().tolist() == [["a", "n", "host"], ["b", "n", "host"]]
 
 
 def test_what_the_mesh_saw_is_added():
-    edges = build_topology(spans(), Placement(), frozenset({("a", "b"), ("a", "a")}))
+    edges = topology(spans(), Placement(), frozenset({("a", "b"), ("a", "a")}))
     assert edges.to_numpy().tolist() == [["a", "b", "call"]]
 
 
@@ -45,4 +49,4 @@ def test_parents_are_looked_up_in_their_own_trace():
 def test_spans_that_begin_before_their_cause_show_a_skew():
     traces = spans(("t", "1", "", "a"), ("t", "2", "1", "b"), ("t", "3", "1", "c"))
     traces["startTime"] = [5_000_000, 4_250_000, 6_000_000]
-    assert start_skew(traces) == {"spans a -> b": 0.75}
+    assert start_skew(traces, parent_rows(traces)) == {"spans a -> b": 0.75}

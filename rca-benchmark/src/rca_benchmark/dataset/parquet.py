@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+TEXT_ROWS_PER_GROUP: Final = 100_000
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -47,4 +49,6 @@ def write_parquet(path: Path, table: pd.DataFrame) -> None:
         use_dictionary=not numeric,
         write_statistics=False,
         store_schema=False,
+        # A group is held in memory while it is written; numbers are narrow, and read by column.
+        row_group_size=None if numeric else TEXT_ROWS_PER_GROUP,
     )

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 
 from rca_benchmark.case import LOG_COLUMNS, TRACE_COLUMNS, Observation, service_of
 from rca_benchmark.errors import CaseError, ExportError
 from rca_benchmark.export.answers import Answers
+from rca_benchmark.export.base import Telemetry
 from rca_benchmark.export.nginx import SLI
 from rca_benchmark.export.quality import Bars, Bookkeeping, quality_record
 from rca_benchmark.export.rows import in_order, stack
 from rca_benchmark.export.secrets import mask_secrets
-from rca_benchmark.export.topology import build_topology, start_skew
+from rca_benchmark.export.topology import build_topology, parent_rows, start_skew
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rca_benchmark.case import GroundTruth
-    from rca_benchmark.export.base import BackEnd, Telemetry, Tick, Window
+    from rca_benchmark.export.answers import EventKind
+    from rca_benchmark.export.base import BackEnd, Tick, Window
     from rca_benchmark.export.placement import Placement
 
-__all__ = ["Answers", "Recording", "ask", "assemble"]
+__all__ = ["Answers", "Collected", "Recording", "ask", "assemble"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +47,22 @@ class Recording:
     extras: dict[str, Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """An answer of a back end; its logs and spans stay on disk, as they are large.
+
+    Attributes:
+        telemetry: the answer without them.
+        events: reads ``logs`` or ``traces``.
+    """
+
+    telemetry: Telemetry
+    events: Callable[[EventKind], pd.DataFrame]
+
+
 def ask(
     back_ends: Sequence[BackEnd], window: Window, tick: Tick, answers: Answers
-) -> dict[str, Telemetry]:
+) -> dict[str, Collected]:
     """Ask every back end for the window; what one of them answered is not asked for again.
 
     Args:
@@ -60,21 +77,25 @@ def ask(
     Raises:
         ExportError: back ends failed. The answers of the others are kept.
     """
-    collected, failures = {}, []
+    collected: dict[str, Collected] = {}
+    failures = []
     for back_end in back_ends:
-        plan = back_end.plan(window)
-        kept = answers.load(back_end.name, window, plan)
+        name, plan = back_end.name, back_end.plan(window)
+        kept = answers.load(name, window, plan)
         if kept is not None:
             for _ in range(back_end.steps):
-                tick(f"{back_end.name}: kept from before")
-            collected[back_end.name] = kept
-            continue
-        try:
-            collected[back_end.name] = back_end.fetch(window, tick)
-        except ExportError as error:
-            failures.append(str(error))
+                tick(f"{name}: kept from before")
         else:
-            answers.save(back_end.name, window, plan, collected[back_end.name])
+            try:
+                answer = back_end.fetch(window, tick)
+            except ExportError as error:
+                failures.append(str(error))
+                continue
+            answers.save(name, window, plan, answer)
+            kept = replace(answer, logs=Telemetry().logs, traces=Telemetry().traces)
+            del answer
+            pa.default_memory_pool().release_unused()
+        collected[name] = Collected(kept, partial(answers.events, name, window, plan))
     if failures:
         kept_names = ", ".join(collected) or "none"
         raise ExportError(
@@ -85,7 +106,7 @@ def ask(
 
 
 def assemble(
-    collected: dict[str, Telemetry],
+    collected: dict[str, Collected],
     window: Window,
     *,
     placement: Placement,
@@ -105,19 +126,22 @@ def assemble(
     Raises:
         ExportError: two back ends deliver the same indicator, or the telemetry makes no case.
     """
-    parts = list(collected.values())
-    metrics = _join_metrics(parts, window)
-    traces = in_order(stack([part.traces for part in parts], TRACE_COLUMNS), "startTime")
-    logs = in_order(stack([part.logs for part in parts], LOG_COLUMNS), "time")
-    logs["message"], masked = mask_secrets(logs["message"])
+    parts = [part.telemetry for part in collected.values()]
+    metrics = _join_metrics([part.metrics for part in parts], window)
+    traces = _joined_events(collected, "traces", TRACE_COLUMNS, "startTime")
     calls = frozenset(pair for part in parts for pair in part.calls)
+    parents = parent_rows(traces)
+    topology = build_topology(traces, parents, placement, calls)
+    skew = start_skew(traces, parents)
+    logs = _joined_events(collected, "logs", LOG_COLUMNS, "time")
+    logs["message"], masked = mask_secrets(logs["message"])
     services = placement.services or sorted({service_of(name) for name in metrics.columns[1:]})
     try:
         observation = Observation(
             metrics=metrics,
             logs=logs,
             traces=traces,
-            topology=build_topology(traces, placement, calls),
+            topology=topology,
             inject_time_ns=truth.injection.active_ns if truth is not None else None,
             sli=SLI if SLI in metrics.columns else None,
             services=tuple(services),
@@ -125,7 +149,7 @@ def assemble(
         )
     except CaseError as error:
         raise ExportError(f"the telemetry does not make a case: {error}") from error
-    kept = _bookkeeping(parts, {"log_messages_with_secrets_masked": masked}, start_skew(traces))
+    kept = _bookkeeping(parts, {"log_messages_with_secrets_masked": masked}, skew)
     return Recording(
         observation=observation,
         absent=tuple(name for name in observation.indicators if not kept.received.get(name)),
@@ -149,9 +173,16 @@ def _bookkeeping(
     )
 
 
-def _join_metrics(parts: Sequence[Telemetry], window: Window) -> pd.DataFrame:
+def _joined_events(
+    collected: dict[str, Collected], kind: EventKind, columns: Mapping[str, str], by: str
+) -> pd.DataFrame:
+    """The logs or spans of all back ends, by time."""
+    return in_order(stack([part.events(kind) for part in collected.values()], columns), by)
+
+
+def _join_metrics(tables: Sequence[pd.DataFrame], window: Window) -> pd.DataFrame:
     index = pd.Index(window.grid(), name="time")
-    joined = pd.concat([pd.DataFrame(index=index), *(part.metrics for part in parts)], axis=1)
+    joined = pd.concat([pd.DataFrame(index=index), *tables], axis=1)
     if (twice := joined.columns[joined.columns.duplicated()]).size:
         raise ExportError(f"two back ends deliver {twice[0]}; remove it from one of them")
     return joined.astype("float64").rename_axis(index="time").reset_index()

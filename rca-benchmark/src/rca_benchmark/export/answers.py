@@ -9,18 +9,21 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow import feather
 
 from rca_benchmark.case import LOG_COLUMNS, TRACE_COLUMNS, typed_table
-from rca_benchmark.dataset.parquet import read_parquet, write_parquet
 from rca_benchmark.export.base import Telemetry
 
 if TYPE_CHECKING:
     from rca_benchmark.export.base import Plan, Window
 
+EventKind = Literal["logs", "traces"]
 _REST: Final = "rest.json"
+_EVENTS: Final[dict[EventKind, dict[str, str]]] = {"logs": LOG_COLUMNS, "traces": TRACE_COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Answers:
         return Answers(out.parent / f".{out.name}.incomplete")
 
     def load(self, name: str, window: Window, plan: Plan) -> Telemetry | None:
-        """The answer to the same questions over the same window, if it was kept."""
+        """The answer to the same questions over the same window, if kept, but for its events."""
         folder = self._place(name, window, plan)
         if not (folder / _REST).is_file():
             return None
@@ -47,15 +50,18 @@ class Answers:
         fields: dict[str, Any] = rest["fields"]
         fields["problems"] = tuple(fields["problems"])
         fields["calls"] = tuple(tuple(pair) for pair in fields["calls"])
-        metrics = read_parquet(folder / "metrics.parquet")
-        tables = {key: read_parquet(folder / f"extra-{key}.parquet") for key in rest["tables"]}
+        metrics = _read(folder / "metrics.arrow")
+        tables = {key: _read(folder / f"extra-{key}.arrow") for key in rest["tables"]}
         return Telemetry(
             metrics=metrics.set_index("time") if len(metrics.columns) else pd.DataFrame(),
-            logs=typed_table(read_parquet(folder / "logs.parquet"), LOG_COLUMNS),
-            traces=typed_table(read_parquet(folder / "traces.parquet"), TRACE_COLUMNS),
             extras=rest["extras"] | tables,
             **fields,
         )
+
+    def events(self, name: str, window: Window, plan: Plan, kind: EventKind) -> pd.DataFrame:
+        """The log records or the spans of an answer that was kept."""
+        path = self._place(name, window, plan) / f"{kind}.arrow"
+        return typed_table(_read(path), _EVENTS[kind])
 
     def save(self, name: str, window: Window, plan: Plan, answer: Telemetry) -> None:
         """Keep an answer, whole or not at all."""
@@ -66,11 +72,11 @@ class Answers:
         metrics = answer.metrics
         if len(metrics.columns):
             metrics = metrics.rename_axis(index="time").reset_index()
-        write_parquet(partial / "metrics.parquet", metrics)
-        write_parquet(partial / "logs.parquet", answer.logs)
-        write_parquet(partial / "traces.parquet", answer.traces)
+        _write(partial / "metrics.arrow", metrics)
+        for kind in _EVENTS:
+            _write(partial / f"{kind}.arrow", getattr(answer, kind))
         for key, table in tables.items():
-            write_parquet(partial / f"extra-{key}.parquet", table)
+            _write(partial / f"extra-{key}.arrow", table)
         rest = {
             "fields": {
                 field.name: getattr(answer, field.name)
@@ -92,3 +98,14 @@ class Answers:
         asked: list[Any] = [window.start_ns, window.end_ns, window.step_ns, plan]
         digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
         return self.folder / f"{name}-{digest[:16]}"
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    feather.write_feather(arrow, path, compression="uncompressed")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """A table, mapped and not read: events are as large as all else together."""
+    table: pd.DataFrame = feather.read_table(path, memory_map=True).to_pandas()
+    return table

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 QUERY_PATH: Final = "/v1/query"
 COMPLETION_PATH: Final = "/v1/stats/querier/tracing-completion-by-external-app-spans"
 PAGE: Final = 10_000
+_TYPES: Final = {"str": str, "int64": int}
 # The server files a request under the second in which it ended, so one that began inside the window
 # is looked for this long after its end.
 LONGEST_REQUEST_S: Final = 600
@@ -58,6 +59,10 @@ REQUEST_COLUMNS: Final = {
     "server_port": "int64",
     "endpoint": "str",
 }
+_SPAN_COLUMNS: Final = (
+    *("id", "response_duration", "ip_1", "start_us", "request_type", "request_resource"),
+    *("response_code", "trace_id", "span_id", "parent_span_id", "endpoint"),
+)
 _EXPRESSIONS: Final = {
     "id": "toString(_id) AS id",
     "start_us": "toUnixTimestamp64Micro(start_time) AS start_us",
@@ -77,6 +82,7 @@ class DeepFlow:
         placement: leads from addresses to services.
         namespace: requests from or to pods of this Kubernetes namespace are read.
         completion: where DeepFlow's app answers; None leaves traces as they are.
+        captures: whether the requests are wanted as they were captured, with all their columns.
         page: requests per answer.
     """
 
@@ -84,6 +90,7 @@ class DeepFlow:
     placement: Placement
     namespace: str
     completion: Endpoint | None = None
+    captures: bool = False
     page: int = PAGE
 
     name = "deepflow"
@@ -92,6 +99,11 @@ class DeepFlow:
     def steps(self) -> int:
         """One, and one more where traces are completed."""
         return 1 + (self.completion is not None)
+
+    @property
+    def _columns(self) -> dict[str, str]:
+        names = REQUEST_COLUMNS if self.captures or self.completion else _SPAN_COLUMNS
+        return {name: REQUEST_COLUMNS[name] for name in names}
 
     def plan(self, window: Window) -> Plan:
         """The query of the first page, and the completion of traces."""
@@ -105,7 +117,8 @@ class DeepFlow:
 
         A request without a trace or to an address of no service is left out of the spans and
         counted. One that was captured at several places is one span: the shortest, as it was
-        taken nearest to the server. ``extras`` holds every request as it was captured.
+        taken nearest to the server. Where asked for, ``extras`` holds every request as it was
+        captured, and the completed traces.
 
         Raises:
             ExportError: a page failed.
@@ -114,7 +127,7 @@ class DeepFlow:
             requests_ = self._requests(session, window)
         tick(f"deepflow: {len(requests_)} requests")
         traces, counts = self._spans(requests_)
-        extras: dict[str, Any] = {"deepflow_requests": requests_}
+        extras: dict[str, Any] = {"deepflow_requests": requests_} if self.captures else {}
         if self.completion is not None:
             extras["deepflow_traces"] = complete_traces(self.completion, requests_)
             tick(f"deepflow: {len(extras['deepflow_traces'])} traces completed")
@@ -126,7 +139,7 @@ class DeepFlow:
             start_ns = page["start_us"] * 1000
             inside = (start_ns >= window.start_ns) & (start_ns <= window.end_ns)
             parts.append(page[inside])
-        return in_order(stack(parts, REQUEST_COLUMNS).reset_index(drop=True), "start_us")
+        return in_order(stack(parts, self._columns).reset_index(drop=True), "start_us")
 
     def _pages(self, session: requests.Session, window: Window) -> Iterator[pd.DataFrame]:
         """Pages by the unique key ``_id``: each begins behind the last key of the page before."""
@@ -145,7 +158,7 @@ class DeepFlow:
             last = page["id"].iloc[-1]
 
     def _sql(self, window: Window, after: str) -> str:
-        names = ", ".join(_EXPRESSIONS.get(name, name) for name in REQUEST_COLUMNS)
+        names = ", ".join(_EXPRESSIONS.get(name, name) for name in self._columns)
         first = window.start_ns // SECOND_NS
         last = -(-window.end_ns // SECOND_NS) + LONGEST_REQUEST_S
         conditions = [
@@ -168,10 +181,11 @@ class DeepFlow:
         try:
             if answer["OPT_STATUS"] != "SUCCESS":
                 raise ValueError(answer.get("DESCRIPTION") or answer["OPT_STATUS"])
-            result = answer["result"] or {"columns": list(REQUEST_COLUMNS), "values": []}
-            places = [result["columns"].index(name) for name in REQUEST_COLUMNS]
-            rows = Rows(REQUEST_COLUMNS)
-            rows.extend(_clean(row, places) for row in result["values"] or ())
+            result = answer["result"] or {"columns": list(self._columns), "values": []}
+            places = [result["columns"].index(name) for name in self._columns]
+            rows = Rows(self._columns)
+            types = [_TYPES[dtype] for dtype in self._columns.values()]
+            rows.extend(_clean(row, places, types) for row in result["values"] or ())
             return rows.table()
         except (LookupError, TypeError, ValueError) as error:
             raise self._unusable(sql, f"{error!r}: {shorten(repr(answer))}") from error
@@ -274,10 +288,9 @@ def complete_traces(endpoint: Endpoint, captured: pd.DataFrame) -> list[dict[str
     return completed
 
 
-def _clean(row: list[Any], places: list[int]) -> tuple[Any, ...]:
+def _clean(row: list[Any], places: list[int], types: list[type]) -> tuple[Any, ...]:
     """The values of a row in the order of the columns; null becomes empty or 0."""
-    empty = {"str": "", "int64": 0}
     return tuple(
-        empty[dtype] if row[place] is None else row[place]
-        for place, dtype in zip(places, REQUEST_COLUMNS.values(), strict=True)
+        kind() if row[place] is None else kind(row[place])
+        for place, kind in zip(places, types, strict=True)
     )

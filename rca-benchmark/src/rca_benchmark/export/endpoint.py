@@ -156,25 +156,12 @@ def _without_credentials(address: str) -> str:
 
 
 def _in_cluster(name: str, match: re.Match[str], limits: dict[str, Any]) -> Endpoint:
-    try:
-        from kubernetes import client, config
-        from kubernetes.config.config_exception import ConfigException
-    except ImportError as error:
-        raise ExportError(
-            f"{name}: k8s:// addresses need the package kubernetes; pip install "
-            "'rca-llm[kubernetes]'"
-        ) from error
-    try:
-        settings = client.Configuration()
-        # The package reads the variable once, when it is imported.
-        chosen = os.environ.get("KUBECONFIG")
-        files = {"config_file": chosen} if chosen else {}
-        config.load_config(client_configuration=settings, **files)  # type: ignore[no-untyped-call]
-        api = client.ApiClient(settings)
-        headers: dict[str, str] = {}
-        api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
-    except (ConfigException, OSError, ValueError) as error:
-        raise ExportError(f"{name}: no usable kubeconfig: {error}") from error
+    settings = cluster_settings(name)
+    from kubernetes import client
+
+    api = client.ApiClient(settings)
+    headers: dict[str, str] = {}
+    api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
     path = "/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy".format(
         **match.groupdict()
     )
@@ -190,3 +177,31 @@ def _in_cluster(name: str, match: re.Match[str], limits: dict[str, Any]) -> Endp
         certificate,
         **limits,
     )
+
+
+def cluster_settings(name: str) -> Any:
+    """The package kubernetes' settings for the current kubeconfig, else for the pod's own account.
+
+    Args:
+        name: for whom, for messages.
+
+    Raises:
+        ExportError: the package is missing, or there is no usable kubeconfig.
+    """
+    try:
+        from kubernetes import client, config
+        from kubernetes.config.config_exception import ConfigException
+    except ImportError as error:
+        raise ExportError(
+            f"{name}: k8s:// addresses need the package kubernetes; pip install "
+            "'rca-llm[kubernetes]'"
+        ) from error
+    try:
+        settings = client.Configuration()
+        # The package reads the variable once, when it is imported.
+        chosen = os.environ.get("KUBECONFIG")
+        files = {"config_file": chosen} if chosen else {}
+        config.load_config(client_configuration=settings, **files)  # type: ignore[no-untyped-call]
+    except (ConfigException, OSError, ValueError) as error:
+        raise ExportError(f"{name}: no usable kubeconfig: {error}") from error
+    return settings

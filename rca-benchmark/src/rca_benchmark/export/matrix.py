@@ -37,10 +37,13 @@ class MatrixReader:
 
     Args:
         take: called with each series.
+        step_ns: of the query. All its times are whole steps after the first one and rise, so as
+            many samples as there are steps from the first to the last have the times of the steps.
     """
 
-    def __init__(self, take: Callable[[Series], None]) -> None:
+    def __init__(self, take: Callable[[Series], None], step_ns: int) -> None:
         self._take = take
+        self._step_ns = step_ns
         self._head: bytes | None = None  # all before the first series
         self._rest = b""  # what has not been read yet
         self._searched = 0  # how far of it holds no end of a series
@@ -56,7 +59,7 @@ class MatrixReader:
         start = 0
         while (text := self._next(start)) is not None:
             start += len(text)
-            self._take(_read_series(text.lstrip(b",")))
+            self._take(_read_series(text.lstrip(b","), self._step_ns))
         self._rest = self._rest[start:]
 
     def finish(self) -> None:
@@ -88,17 +91,22 @@ class MatrixReader:
         return self._rest[start : end + len(_END)]
 
 
-def _read_series(text: bytes) -> Series:
-    """One series from its text. The numbers stand in quotes; without those they parse at once."""
+def _read_series(text: bytes, step_ns: int) -> Series:
+    """One series from its text; without quotes and inner brackets its numbers parse at once."""
     place = text.find(_VALUES)
     body = text[place + len(_VALUES) : -len(_END)]
     if b"N" in body or b"I" in body:  # NaN, Inf: no numbers of JSON
         return _plain_series(parse_json(text))
     labels = parse_json(text[:place] + b"}")
-    numbers = parse_json(b"[" + body.replace(b'"],[', b",").replace(b'"', b"") + b"]")
+    numbers = parse_json(b"[" + body.translate(None, b'"[]') + b"]")
     try:
-        flat = np.array(numbers, dtype=np.float64).reshape(-1, 2)
-        return Series(dict(labels["metric"]), _nanoseconds(flat[:, 0]), flat[:, 1].copy())
+        times, samples = numbers[0::2], np.array(numbers[1::2], dtype=np.float64)
+        first, last = _nanoseconds(np.array([times[0], times[-1]], dtype=np.float64)).tolist()
+        if last - first == (len(times) - 1) * step_ns and samples.size == len(times):
+            times_ns = np.arange(len(times), dtype=np.int64) * step_ns + first
+        else:
+            times_ns = _nanoseconds(np.array(times, dtype=np.float64).reshape(samples.shape))
+        return Series(dict(labels["metric"]), times_ns, samples)
     except (KeyError, TypeError, ValueError) as error:
         raise PassingError(f"a series that cannot be used: {error!r}") from error
 

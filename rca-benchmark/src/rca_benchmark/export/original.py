@@ -13,8 +13,8 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from rca_benchmark.dataset.layout import SECOND_NS
 from rca_benchmark.errors import ExportError
+from rca_benchmark.export.base import SECOND_NS
 from rca_benchmark.export.deepflow import REQUEST_COLUMNS
 from rca_benchmark.export.topology import parent_rows
 

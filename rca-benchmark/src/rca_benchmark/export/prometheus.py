@@ -117,7 +117,7 @@ class Prometheus:
                 "end": _text(int(chunk[-1])),
                 "step": str(window.step_ns // SECOND_NS),
             }
-            part = _Part(table, chunk)
+            part = _Part(table, chunk, window.step_ns)
             await stream(
                 session,
                 self.endpoint,
@@ -152,7 +152,7 @@ class _Columns:
             if column not in self.data or not self.received[column]:
                 self.data[column] = np.full(self.grid.size, np.nan)
             self.data[column][rows] = _combine(self.query, found)
-            count = int(sum(there.sum() for _, there in found) / len(found))
+            count = sum(size for _, size in found) // len(found)
             self.received[column] = self.received.get(column, 0) + count
 
     def column(self, labels: Mapping[str, str]) -> str | None:
@@ -187,15 +187,16 @@ class _Columns:
 class _Part:
     """The answer to one request: the samples of a stretch of the grid."""
 
-    def __init__(self, table: _Columns, times: NDArray[np.int64]) -> None:
+    def __init__(self, table: _Columns, times: NDArray[np.int64], step_ns: int) -> None:
         self.table = table
         self.times = times
+        self.step_ns = step_ns
 
     def begin(self) -> Callable[[bytes], None]:
         """Forget what an earlier attempt brought; gives what takes the bytes."""
-        self.found: dict[str, list[tuple[NDArray[np.float64], NDArray[np.bool_]]]] = {}
+        self.found: dict[str, list[tuple[NDArray[np.float64], int]]] = {}
         self.labels: dict[str, dict[str, str]] = {}
-        self.reader = MatrixReader(self.take)
+        self.reader = MatrixReader(self.take, self.step_ns)
         return self.reader.feed
 
     def finish(self) -> None:
@@ -217,15 +218,22 @@ class _Part:
                 f"{self.labels[column]} and {series.labels} both map to {column}; aggregate by "
                 f"{table.query.label} in the query"
             )
+        values = self.on_grid(series)
+        if values is None:
+            raise table.server_error(f"a sample of {series.labels} lies beside the time grid")
+        self.labels[column] = series.labels
+        self.found.setdefault(column, []).append((values, series.samples.size))
+
+    def on_grid(self, series: Series) -> NDArray[np.float64] | None:
+        """The samples of a series on this stretch of the grid; None where they do not fit."""
+        if np.array_equal(series.times_ns, self.times):
+            return series.samples
         rows = np.searchsorted(self.times, series.times_ns)
         if (rows >= self.times.size).any() or (self.times[rows] != series.times_ns).any():
-            raise table.server_error(f"a sample of {series.labels} lies beside the time grid")
+            return None
         values = np.full(self.times.size, np.nan)
         values[rows] = series.samples
-        there = np.zeros(self.times.size, dtype=bool)
-        there[rows] = True
-        self.labels[column] = series.labels
-        self.found.setdefault(column, []).append((values, there))
+        return values
 
 
 def _refuse_twice(tables: list[_Columns]) -> None:
@@ -239,9 +247,7 @@ def _refuse_twice(tables: list[_Columns]) -> None:
             first[column] = table
 
 
-def _combine(
-    query: Query, found: list[tuple[NDArray[np.float64], NDArray[np.bool_]]]
-) -> NDArray[np.float64]:
+def _combine(query: Query, found: list[tuple[NDArray[np.float64], int]]) -> NDArray[np.float64]:
     """Several series of one service as one; null where one of them is."""
     if len(found) == 1:
         return found[0][0]

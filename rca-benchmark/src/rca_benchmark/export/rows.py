@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
+import pyarrow as pa
 
 from rca_benchmark.case import typed_table
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 # A row of Python objects takes some ten times the memory of the same row in columns.
 BATCH: Final = 20_000
+_TYPES: Final = {"str": pa.large_string(), "int64": pa.int64()}
 
 
 class Rows:
@@ -25,10 +27,10 @@ class Rows:
     def __init__(self, columns: Mapping[str, str]) -> None:
         self._columns = columns
         self._open: list[tuple[Any, ...]] = []
-        self._closed: list[pd.DataFrame] = []
+        self._closed: list[pa.Table] = []
 
     def __len__(self) -> int:
-        return len(self._open) + sum(map(len, self._closed))
+        return len(self._open) + sum(int(part.num_rows) for part in self._closed)
 
     def append(self, row: tuple[Any, ...]) -> None:
         """Add one row, its values in the order of the columns."""
@@ -45,11 +47,20 @@ class Rows:
         """All rows; the collector is empty afterwards."""
         self._close()
         parts, self._closed = self._closed, []
-        return stack(parts, self._columns)
+        if not parts:
+            return typed_table([], self._columns)
+        return typed_table(pa.concat_tables(parts).to_pandas(), self._columns)
 
     def _close(self) -> None:
+        """Turn the open rows into columns; ValueError or TypeError where a value does not fit."""
         if self._open:
-            self._closed.append(typed_table(self._open, self._columns))
+            arrays = {
+                name: pa.array(values, _TYPES[dtype])
+                for (name, dtype), values in zip(
+                    self._columns.items(), zip(*self._open, strict=True), strict=True
+                )
+            }
+            self._closed.append(pa.table(arrays))
             self._open = []
 
 
@@ -70,7 +81,7 @@ def in_order(table: pd.DataFrame, by: str) -> pd.DataFrame:
         return table
     order = table[by].to_numpy().argsort(kind="stable")
     columns = {name: table.pop(name) for name in list(table.columns)}
-    return pd.DataFrame(
-        {name: columns.pop(name).take(order).reset_index(drop=True) for name in list(columns)},
-        copy=False,
-    )
+    ordered = {}
+    for name in list(columns):
+        ordered[name] = columns.pop(name).take(order).reset_index(drop=True)
+    return pd.DataFrame(ordered, copy=False)

@@ -109,38 +109,53 @@ class Scraping:
         return tuple(sorted(pair for pair in pairs if all(pair) and "unknown" not in pair))
 
     def _query(self, query: str, time_s: int) -> list[tuple[dict[str, str], float]]:
-        def ask(server: Any) -> list[tuple[dict[str, str], float]]:
-            result = server.custom_query(query, {"time": time_s})
-            return [(dict(row["metric"]), float(row["value"][1])) for row in result]
-
-        answer: list[tuple[dict[str, str], float]] = self._ask(query, ask)
-        return answer
+        return instant_query(self.endpoint, query, time_s)
 
     def _ask(self, asked: str, question: Callable[[Any], Any]) -> Any:
-        """One question; every way to fail becomes one clear error."""
-        endpoint = self.endpoint
-        session = new_session(endpoint)
-        retry = Retry(
-            total=endpoint.attempts - 1,
-            backoff_factor=endpoint.backoff_s,
-            status_forcelist=PASSING_STATUS,
-            raise_on_status=False,
-            respect_retry_after_header=False,
-        )
-        try:
-            return question(
-                PrometheusConnect(
-                    endpoint.url, session=session, retry=retry, timeout=endpoint.timeout_s
-                )
+        return _ask(self.endpoint, asked, question)
+
+
+def instant_query(
+    endpoint: Endpoint, query: str, time_s: int | None = None
+) -> list[tuple[dict[str, str], float]]:
+    """Labels and value of each series at an instant (epoch s; None: now).
+
+    Raises:
+        ExportError: no usable answer came.
+    """
+
+    def ask(server: Any) -> list[tuple[dict[str, str], float]]:
+        result = server.custom_query(query, {"time": time_s} if time_s is not None else {})
+        return [(dict(row["metric"]), float(row["value"][1])) for row in result]
+
+    answer: list[tuple[dict[str, str], float]] = _ask(endpoint, query, ask)
+    return answer
+
+
+def _ask(endpoint: Endpoint, asked: str, question: Callable[[Any], Any]) -> Any:
+    """One question; every way to fail becomes one clear error."""
+    session = new_session(endpoint)
+    retry = Retry(
+        total=endpoint.attempts - 1,
+        backoff_factor=endpoint.backoff_s,
+        status_forcelist=PASSING_STATUS,
+        raise_on_status=False,
+        respect_retry_after_header=False,
+    )
+    try:
+        return question(
+            PrometheusConnect(
+                endpoint.url, session=session, retry=retry, timeout=endpoint.timeout_s
             )
-        except (requests.ConnectionError, requests.Timeout) as error:
-            raise given_up(endpoint, asked, error) from error
-        except (PrometheusApiClientException, requests.RequestException) as error:
-            raise _refused(endpoint, asked, brief(error)) from error
-        except (LookupError, TypeError, ValueError) as error:
-            raise _refused(endpoint, asked, f"what cannot be used: {error!r}") from error
-        finally:
-            session.close()
+        )
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise given_up(endpoint, asked, error) from error
+    except (PrometheusApiClientException, requests.RequestException) as error:
+        raise _refused(endpoint, asked, brief(error)) from error
+    except (LookupError, TypeError, ValueError) as error:
+        raise _refused(endpoint, asked, f"what cannot be used: {error!r}") from error
+    finally:
+        session.close()
 
 
 def _refused(endpoint: Endpoint, asked: str, text: str) -> ExportError:

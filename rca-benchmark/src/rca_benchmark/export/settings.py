@@ -153,7 +153,7 @@ def back_ends(
         ends.append(Loki(server, settings.selector, placement))
     if server := servers.get("deepflow"):
         completion = servers.get("deepflow_app")
-        ends.append(DeepFlow(server, placement, settings.namespace, completion))
+        ends.append(DeepFlow(server, placement, settings.namespace, completion, original))
     return ends
 
 

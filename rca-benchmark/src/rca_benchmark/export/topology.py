@@ -16,41 +16,46 @@ if TYPE_CHECKING:
 
 
 def build_topology(
-    traces: pd.DataFrame, placement: Placement, calls: frozenset[tuple[str, str]] = frozenset()
+    traces: pd.DataFrame,
+    parents: NDArray[np.int64],
+    placement: Placement,
+    calls: frozenset[tuple[str, str]] = frozenset(),
 ) -> pd.DataFrame:
     """All edges, without repeats, sorted: columns of ``case.EDGE_COLUMNS``.
 
     Args:
         traces: columns of ``case.TRACE_COLUMNS``.
+        parents: from ``parent_rows``.
         placement: gives an edge of kind ``host`` from each service to its node.
         calls: further pairs of caller and callee, such as a mesh has seen.
     """
-    parents = parent_rows(traces)
     linked = parents >= 0
-    services = traces["serviceName"].to_numpy()
-    pairs = pd.DataFrame({"source": services[parents[linked]], "target": services[linked]})
-    seen = {tuple(pair) for pair in pairs.drop_duplicates().to_numpy().tolist()}
+    codes, names = pd.factorize(traces["serviceName"])
+    pairs = set(zip(codes[parents[linked]].tolist(), codes[linked].tolist(), strict=True))
+    seen = {(str(names[caller]), str(names[callee])) for caller, callee in pairs}
     edges = {(source, target, "call") for source, target in seen | calls if source != target}
     edges |= {(service, node, "host") for service, node in placement.hosts()}
     return typed_table(sorted(edges), EDGE_COLUMNS)
 
 
-def start_skew(traces: pd.DataFrame) -> dict[str, float]:
+def start_skew(traces: pd.DataFrame, parents: NDArray[np.int64]) -> dict[str, float]:
     """By how much spans begin before the spans that caused them, at most, in seconds.
 
     Keys are ``spans CALLER -> CALLEE``; pairs of services where that never happens are left out.
     """
-    parents = parent_rows(traces)
-    linked = parents >= 0
-    services, starts = traces["serviceName"].to_numpy(), traces["startTime"].to_numpy()
-    early = pd.DataFrame(
+    starts = traces["startTime"].to_numpy()
+    children = np.flatnonzero(parents >= 0)
+    lead = starts[parents[children]] - starts[children]
+    early = children[lead > 0]
+    services = traces["serviceName"]
+    table = pd.DataFrame(
         {
-            "caller": services[parents[linked]],
-            "callee": services[linked],
-            "us": starts[parents[linked]] - starts[linked],
+            "caller": services.iloc[parents[early]].to_numpy(),
+            "callee": services.iloc[early].to_numpy(),
+            "us": lead[lead > 0],
         }
     )
-    worst = early[early["us"] > 0].groupby(["caller", "callee"])["us"].max().reset_index()
+    worst = table.groupby(["caller", "callee"])["us"].max().reset_index()
     return {
         f"spans {pair['caller']} -> {pair['callee']}": round(pair["us"] / 1e6, 6)
         for pair in worst.to_dict("records")
