@@ -108,6 +108,7 @@ def single(url, series, seconds):
             [found] = answer["data"]["result"]
             part = pd.DataFrame(found["values"], columns=["time", f"{service}_{metric}"])
             part["time"] = pd.to_datetime(part["time"], unit="s")
+            part[part.columns[1]] = part[part.columns[1]].astype(float)
             own = part if own is None else own.merge(part, on="time", how="outer")
         table = own if table is None else table.merge(own, on="time", how="outer")
         table = table.sort_values("time")
