@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # Prometheus refuses a range query of more than 11,000 points per series.
 POINTS_PER_QUERY: Final = 10_000
-PARALLEL_QUERIES: Final = 4
+PARALLEL_QUERIES: Final = 3
 RANGE_PATH: Final = "/api/v1/query_range"
 
 
