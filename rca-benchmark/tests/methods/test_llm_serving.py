@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -126,3 +128,15 @@ def test_microservices_whose_metrics_tell_nothing_are_diagnosed_too(fault_data):
         services = run(prepare(case.observation, Preparation()).observation).services
         ranks.append(services.index(case.truth.service) + 1)
     assert np.mean([[rank <= k for k in range(1, 6)] for rank in ranks]) >= 0.60
+
+
+def test_several_percentiles_of_one_quantity_are_told_once(make_observation):
+    twins = {f"{replica}_processing-{rank}": f"{replica}_processing-90"
+             for replica in (FIRST, SECOND) for rank in (50, 99)}  # fmt: skip
+    observation = serving_stack(make_observation, FAULTS["cpu"] + SLOW)
+    metrics = observation.metrics.assign(
+        **{name: observation.metrics[source] for name, source in twins.items()}
+    )
+    evidence = run(dataclasses.replace(observation, metrics=metrics)).evidence
+    told = [item.indicator for item in evidence if item.service == SECOND]
+    assert sum(str(name).startswith(f"{SECOND}_processing") for name in told) == 1

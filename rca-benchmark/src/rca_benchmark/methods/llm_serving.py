@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,7 @@ WHOLE_DEVIANCE: Final = 40.0
 FEWEST_LINES: Final = 5
 # Weaker evidence counts, but is not shown.
 WORTH_TELLING: Final = 0.05
+_PERCENTILE: Final = re.compile(r"-(50|90|95|99)$")
 
 
 @method(
@@ -107,7 +109,16 @@ def llm_serving(observation: Observation, _rng: np.random.Generator) -> Ranking:
     ranking = rank_by_service(scores, by_indicator, observation)
     told = [item for item in evidence if item.weight >= WORTH_TELLING]
     strongest_first = sorted(told, key=lambda item: (-item.weight, item.service, item.text))
-    return Ranking(ranking.indicators, tuple(strongest_first))
+    return Ranking(ranking.indicators, _one_percentile(strongest_first))
+
+
+def _one_percentile(strongest_first: list[Evidence]) -> tuple[Evidence, ...]:
+    """Of several percentiles of one quantity only the strongest is worth a line."""
+    by_quantity: dict[object, Evidence] = {}
+    for item in strongest_first:
+        quantity = _PERCENTILE.sub("", item.indicator) if item.indicator else item
+        by_quantity.setdefault(quantity, item)
+    return tuple(by_quantity.values())
 
 
 def _rows(table: pd.DataFrame) -> list[Any]:
