@@ -5,11 +5,12 @@ SHELL := /bin/bash
 EXPERIMENT ?= quickstart
 RUN_ID ?= $(EXPERIMENT)
 INVENTORY ?= inventories/local
+DATASET ?= llm-serving-local-1
 PYTHON ?= python3
 # Who has to type a password for sudo: make sweep BECOME=--ask-become-pass
 BECOME ?=
 
-.PHONY: help experiment test test-e2e test-ray lint format sweep clean uninstall dev-environment serve-environment
+.PHONY: help experiment data evaluate data-set test test-e2e test-ray lint format sweep clean uninstall dev-environment serve-environment
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,11 +20,22 @@ help: ## Show this help
 experiment: dev-environment serve-environment ## Serve a model, load it, break it, find the culprit (about 8 minutes)
 	@.venv/bin/python ansible/run_experiment.py $(EXPERIMENT) --run-id $(RUN_ID) --inventory $(INVENTORY)
 
+data: dev-environment ## Unpack the data set llm-serving-local-1 and check every file of it
+	@test -e data/$(DATASET) || .venv/bin/rca-benchmark dataset unpack data/artifacts.tar.gz --out data/$(DATASET)
+	@.venv/bin/rca-benchmark dataset validate data/$(DATASET)
+
+evaluate: data ## Score every installed method on the data set (about 10 minutes)
+	@rca-benchmark/evaluate-all.sh --out data/evaluation data/$(DATASET)
+
+data-set: dev-environment serve-environment ## Record the data set anew, or go on recording it (about 6 hours)
+	@.venv/bin/python ansible/run_experiment.py rca-anomaly-injections --run-id $(DATASET) --inventory $(INVENTORY) \
+		--retries 3
+
 test: dev-environment ## Run the unit and integration tests
 	@.venv/bin/pytest -q
 
-test-e2e: dev-environment serve-environment ## Run a shortened experiment on the real stack, faults included (about 8 minutes)
-	@.venv/bin/pytest -q -x -m e2e ansible/tests/test_e2e.py
+test-e2e: dev-environment serve-environment ## Run every fault and a shortened experiment on the real stack (about 17 minutes)
+	@.venv/bin/pytest -q -x -m e2e ansible/tests/test_faults_e2e.py ansible/tests/test_e2e.py
 
 test-ray: dev-environment serve-environment ## Run the test that scores over Ray, with the serving environment's Ray
 	@PYTHONPATH=$(CURDIR)/rca-benchmark/src:$$(echo $(CURDIR)/.venv/lib/python3*/site-packages) \

@@ -2,8 +2,10 @@
 
 The playbook does the work. This program outlives it: when the playbook fails, or is interrupted by
 Ctrl-C or SIGTERM, it takes back the fault (sweep-faults.yaml) and stops the stack (--tags delete).
+With --retries a long recording goes on by itself after a failure, on a fresh stack.
 
-Usage: python run_experiment.py EXPERIMENT [--inventory DIR] [--run-id NAME]
+Usage: python run_experiment.py EXPERIMENT [--inventory DIR] [--run-id NAME] [--limit-cases N]
+                                [--retries N]
 """
 
 import argparse
@@ -68,7 +70,30 @@ def clean_up(inventory: Path, options: list[str]) -> None:
         if done.returncode != 0:
             print(done.stdout, file=sys.stderr)
             sys.exit(f"{playbook} failed; fix what it says above, then run: make uninstall")
-    print("Done. Complete cases are kept; the same command goes on from there.")
+    print("Done. Complete cases are kept; the same command goes on from there.", flush=True)
+
+
+def execute(inventory: Path, options: list[str], run_dir: Path, retries: int) -> None:
+    """Run the playbook until it succeeds; failures count anew after each case that was recorded.
+
+    Raises:
+        SystemExit: it was interrupted, or failed too often.
+    """
+    failures, recorded = 0, complete_cases(run_dir)
+    while status := run_until_interrupted(command(inventory, "execute-experiment.yaml", *options)):
+        if not (run_dir / "manifest.json").exists():  # nothing was started
+            sys.exit(status)
+        clean_up(inventory, options)
+        before, recorded = recorded, complete_cases(run_dir)
+        failures = 1 if recorded > before else failures + 1
+        if status > 128 or failures > retries:
+            sys.exit(status)
+        print(f"{recorded} cases are recorded; starting again ...", flush=True)
+
+
+def complete_cases(run_dir: Path) -> int:
+    """Count the cases that a run has recorded so far."""
+    return len(list(run_dir.glob("cases/*/case.json")))
 
 
 def main() -> None:
@@ -79,17 +104,19 @@ def main() -> None:
     parser.add_argument("experiment", help="name of a file in configs/experiments")
     parser.add_argument("--inventory", type=Path, default=REPOSITORY / "inventories" / "local")
     parser.add_argument("--run-id", help="folder below data/runs (default: the experiment's name)")
+    text = "record only the first N cases of the plan, in its order"
+    parser.add_argument("--limit-cases", type=int, default=0, metavar="N", help=text)
+    text = "after a failure start again, at most N times in a row without a new case (default: 0)"
+    parser.add_argument("--retries", type=int, default=0, metavar="N", help=text)
     args = parser.parse_args()
     run_id = args.run_id or args.experiment
     options = ["-e", f"experiment={args.experiment}", "-e", f"run_id={run_id}"]
+    if args.limit_cases:
+        options += ["-e", f"limit_cases={args.limit_cases}"]
     inventory = args.inventory.resolve()
 
-    status = run_until_interrupted(command(inventory, "execute-experiment.yaml", *options))
     run_dir = REPOSITORY / "data" / "runs" / run_id
-    if status != 0:
-        if (run_dir / "manifest.json").exists():  # else nothing was started
-            clean_up(inventory, options)
-        sys.exit(status)
+    execute(inventory, options, run_dir, args.retries)
     shown = subprocess.run([TOOLS / "rca-benchmark", "report", run_dir / "evaluation"])
     if shown.returncode != 0:
         sys.exit(shown.returncode)

@@ -31,6 +31,7 @@ QUIET_ACTIONS = {
     "include_role",
     "include_tasks",
     "include_vars",
+    "meta",
     "set_fact",
     "slurp",
     "stat",

@@ -5,7 +5,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +14,8 @@ import yaml
 ANSIBLE = Path(__file__).resolve().parents[1]
 SERVICES = ["nginx-proxy", "ray-head", "ray-replicas-0", "ray-replicas-1"]
 CASES: list[dict[str, Any]] = [
-    {"fault": "cpu", "target": "ray-replicas-1", "repetitions": 2},
-    {"fault": "delay", "target": "ray-head", "repetitions": 1, "parameters": {"ms": 7.5}},
+    {"fault": "cpu", "targets": ["ray-replicas-1"], "repetitions": 2},
+    {"fault": "delay", "targets": ["ray-head"], "repetitions": 1, "parameters": {"ms": 7.5}},
 ]
 EXPERIMENT: dict[str, Any] = {
     "experiment_name": "demo",
@@ -29,11 +29,17 @@ EXPERIMENT: dict[str, Any] = {
     },
     "experiment_windows": {"warmup": 0, "normal": 10, "fault": 5, "after": 0},
     "experiment_faults": CASES,
+    "experiment_controls": 0,
+    "experiment_order": "listed",
 }
 FAULTS = {
     "cpu": {
         "targets": ["ray-replicas-*"],
-        "parameters": {"workers": {"default": 2, "minimum": 1, "maximum": 64}},
+        "parameters": {
+            "workers": {"default": 2, "minimum": 1, "maximum": 64},
+            "power": {"default": 150, "minimum": 1, "maximum": 700, "platforms": ["kubernetes"]},
+        },
+        "mechanisms": {"local": ["stress-ng"], "kubernetes": ["StressChaos"]},
     },
     "delay": {
         "targets": ["ray-head", "nginx-proxy"],
@@ -41,6 +47,7 @@ FAULTS = {
             "ms": {"default": 60.0, "minimum": 1, "maximum": 100},
             "jitter": {"default": 10, "minimum": 0, "maximum": 50},
         },
+        "mechanisms": {"local": ["netem", "nfqueue"]},
     },
 }
 Plan = Callable[..., dict[str, Any]]
@@ -68,6 +75,7 @@ def configs(tmp_path: Path) -> Path:
     files = {
         "faults": {"faults": FAULTS},
         "models/small": {"model_name": "small", "model_platforms": ["local"]},
+        "models/large": {"model_name": "large", "model_platforms": ["kubernetes"]},
         "models/unused": {"model_name": "unused"},
         "experiments/demo": EXPERIMENT,
         "experiments/other": EXPERIMENT,
@@ -164,17 +172,22 @@ def test_a_run_goes_on_only_with_its_own_definition(
 @pytest.mark.parametrize(
     ("where", "value", "message"),
     [
-        ("experiment_model", "big", "unknown model 'big'; choose one of: small, unused"),
+        ("experiment_model", "big", "unknown model 'big'; choose one of: large, small, unused"),
         ("experiment_faults.0.fault", "gpu", "unknown fault 'gpu'; choose one of: cpu, delay"),
         (
-            "experiment_faults.0.target",
-            "ray-head",
+            "experiment_faults.0.targets",
+            ["ray-replicas-0", "ray-head"],
             "unknown target of fault cpu 'ray-head'; choose one of: ray-replicas-0, ray-replicas-1",
         ),
         (
             "experiment_faults.0.parameters",
             {"threads": 1},
-            "unknown parameter of cpu 'threads'; choose one of: workers",
+            "unknown parameter of cpu on platform local 'threads'; choose one of: workers",
+        ),
+        (
+            "experiment_order",
+            "alphabetical",
+            "unknown experiment_order 'alphabetical'; choose one of: listed, random",
         ),
         (
             "experiment_load.arrivals",
@@ -227,6 +240,8 @@ def test_a_model_runs_on_its_platforms_only(
         ("experiment_faults.0.repetitions", 0, "cpu: repetitions: 0 lies outside 1 to inf"),
         ("experiment_faults.0.parameters", {"workers": 1.5}, "workers: 1.5 is no whole number"),
         ("experiment_faults.0.repetitions", 1.5, "cpu: repetitions: 1.5 is no whole number"),
+        ("experiment_controls", -1, "demo.yaml: experiment_controls: -1 lies outside 0 to inf"),
+        ("experiment_controls", 0.5, "experiment_controls: 0.5 is no whole number"),
         ("experiment_faults.1.parameters.ms", 101, "delay: ms: 101 lies outside 1 to 100"),
         ("experiment_faults.1.parameters.ms", "7", "delay: ms: '7' is no number"),
     ],
@@ -242,10 +257,20 @@ def test_a_bad_number_is_named_with_its_bounds(
     [
         ("experiment_load.rte", 1, "demo.yaml: experiment_load: unknown rte; known are arrivals, "),
         ("experiment_windows.normal2", 1, "demo.yaml: experiment_windows: unknown normal2; "),
-        ("experiment_extra", 1, "demo.yaml: unknown experiment_extra; known are experiment_faults"),
+        (
+            "experiment_extra",
+            1,
+            "demo.yaml: unknown experiment_extra; known are experiment_controls",
+        ),
         ("experiment_load", {"rate": 1}, "experiment_load: missing arrivals, output_tokens, "),
         ("experiment_windows", {}, "experiment_windows: missing after, fault, normal, warmup"),
-        ("experiment_faults.0", {"fault": "cpu"}, "experiment_faults: missing repetitions, target"),
+        (
+            "experiment_faults.0",
+            {"fault": "cpu"},
+            "experiment_faults: missing repetitions, targets",
+        ),
+        ("experiment_faults.0.targets", "ray-head", "cpu: targets is no list of services"),
+        ("experiment_faults.0.targets", [], "cpu: targets is no list of services"),
         ("experiment_faults.0.when", 1, "experiment_faults: unknown when; known are fault, "),
         ("experiment_windows", None, "demo.yaml: experiment_windows is no mapping"),
         ("experiment_load", [1], "demo.yaml: experiment_load is no mapping"),
@@ -299,6 +324,79 @@ def test_the_program_prints_the_plan_or_one_line(
     assert refused.stderr == "unknown experiment 'none'; choose one of: demo, other\n"
 
 
+def test_one_entry_covers_its_targets_times_its_repetitions(plan: Plan) -> None:
+    entry = {"fault": "cpu", "targets": ["ray-replicas-1", "ray-replicas-0"], "repetitions": 2}
+    made = plan(EXPERIMENT | {"experiment_faults": [entry]})
+    assert [case["id"] for case in made["cases"]] == [
+        "ray-replicas-1_cpu_1",
+        "ray-replicas-1_cpu_2",
+        "ray-replicas-0_cpu_1",
+        "ray-replicas-0_cpu_2",
+    ]
+
+
+def test_a_control_has_neither_fault_nor_target(plan: Plan) -> None:
+    control = plan(EXPERIMENT | {"experiment_controls": 2})["cases"][-1]
+    del control["seed"], control["complete"]
+    assert control == {"id": "control_2", "fault": None, "target": None, "parameters": {}}
+
+
+def test_many_faults_need_a_control(plan: Plan, planner: ModuleType) -> None:
+    many = put(EXPERIMENT, "experiment_faults.0.repetitions", 4)
+    assert refusal(planner, plan, many) == (
+        "experiment_controls: 5 faults and no control; without any, nobody can tell what the "
+        "stack does by itself"
+    )
+    assert len(plan(many | {"experiment_controls": 1})["cases"]) == 6
+
+
+def test_the_random_order_follows_from_the_seed_alone(plan: Plan) -> None:
+    def order(seed: int) -> list[str]:
+        changes = {"experiment_order": "random", "experiment_seed": seed, "experiment_controls": 20}
+        return [case["id"] for case in plan(EXPERIMENT | changes)["cases"]]
+
+    assert order(1) == order(1)
+    assert sorted(order(1)) == sorted(order(2))
+    assert order(1) != order(2)
+    assert order(1) != [*(c for c in order(1) if "control" not in c), *sorted(order(1))[:20]]
+
+
+def test_only_the_first_cases_are_recorded_when_limited(
+    plan: Plan, planner: ModuleType, configs: Path, tmp_path: Path
+) -> None:
+    whole = plan()
+    made = planner.plan("demo", configs, "local", SERVICES, tmp_path / "run", 1)
+    assert made["cases"] == whole["cases"][:1]
+    assert made["definition_sha256"] == whole["definition_sha256"]
+    assert made["mechanisms"] == {"cpu": ["stress-ng"]}
+
+
+def test_the_mechanisms_are_those_of_the_platform(plan: Plan) -> None:
+    assert plan()["mechanisms"] == {"cpu": ["stress-ng"], "delay": ["netem", "nfqueue"]}
+    large = EXPERIMENT | {"experiment_model": "large", "experiment_faults": CASES[:1]}
+    made = plan(large, "kubernetes")
+    assert made["mechanisms"] == {"cpu": ["StressChaos"]}
+    assert made["cases"][0]["parameters"] == {"workers": 2, "power": 150}
+
+
+def test_a_fault_is_refused_where_it_has_no_mechanism(plan: Plan, planner: ModuleType) -> None:
+    message = refusal(planner, plan, EXPERIMENT | {"experiment_model": "large"}, "kubernetes")
+    assert message == "fault delay cannot be made on platform kubernetes"
+
+
+def test_a_disk_that_is_too_small_is_named(
+    plan: Plan, planner: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    windows = {"warmup": 0, "normal": 10, "fault": 30, "after": 20}
+    monkeypatch.setattr(planner.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    message = refusal(planner, plan, EXPERIMENT | {"experiment_windows": windows})
+    needed = 3 * planner.DISK_MIB_PER_MINUTE
+    assert message == (
+        f"{tmp_path / 'run'} needs about {needed} MiB of free disk for 3 minutes of recording, "
+        "1 MiB are free"
+    )
+
+
 @pytest.mark.parametrize("name", [p.stem for p in (ANSIBLE / "configs/experiments").glob("*.yaml")])
 def test_what_we_ship_can_be_planned(planner: ModuleType, name: str, tmp_path: Path) -> None:
     inventory = ANSIBLE.parent / "inventories" / "local" / "group_vars" / "all.yaml"
@@ -308,10 +406,16 @@ def test_what_we_ship_can_be_planned(planner: ModuleType, name: str, tmp_path: P
     assert made["experiment"]["experiment_name"] == name
 
 
-def test_every_fault_we_ship_has_its_verbs_and_sound_defaults() -> None:
+def test_every_fault_we_ship_is_described_and_can_be_made_locally() -> None:
     catalogue = yaml.safe_load((ANSIBLE / "configs" / "faults.yaml").read_text())["faults"]
+    folder = ANSIBLE / "roles/chaos/vars/local"
+    assert {path.stem for path in folder.glob("*.yaml")} == set(catalogue)
     for name, fault in catalogue.items():
-        verbs = {path.stem for path in (ANSIBLE / "roles/chaos/tasks" / name).glob("*.yaml")}
-        assert verbs >= {"inject", "verify", "undo", "verify_undone"}
+        assert set(fault) == {
+            *("summary", "targets", "parameters", "signature", "verified", "mechanisms")
+        }
+        made = yaml.safe_load((folder / f"{name}.yaml").read_text())
+        assert set(made["chaos_program"]) == set(fault["mechanisms"]["local"])
+        assert set(made["chaos_remains"]) <= set(made["chaos_program"])
         for about in fault["parameters"].values():
             assert about["minimum"] <= about["default"] <= about["maximum"]

@@ -27,6 +27,11 @@ ato:40 lastsnd:12 lastrcv:12 lastack:12 retrans:1/3 pacing_rate 1Mbps
 0      0      10.79.0.10:6379  127.0.0.1:51001 cubic rto:204 rtt:0.1/0.05 lastack:10
 0      0      10.79.0.10:8000  10.79.0.1:51002 cubic rto:204 rtt:90/1.2 lastack:9000 retrans:0/3
 """
+# The `Tcp:` lines of /proc/net/snmp.
+COUNTERS = """\
+Tcp: RtoAlgorithm RtoMin ActiveOpens CurrEstab InSegs OutSegs RetransSegs InErrs
+Tcp: 1 200 120 9 40000 50000 17 0
+"""
 SERVER = """
 import socket, sys
 with socket.create_server((sys.argv[1], 8000)) as listener:
@@ -85,7 +90,7 @@ def faked(exporter: ModuleType, monkeypatch: pytest.MonkeyPatch) -> SimpleNamesp
     monkeypatch.setattr(exporter, "network", lambda _pod: network)
     monkeypatch.setattr(exporter, "start_time", lambda _pod: {START: 5.0})
     monkeypatch.setattr(exporter.pods, "read_process", lambda _pid, _file: b"")
-    shown = SimpleNamespace(stdout=CONNECTIONS)
+    shown = SimpleNamespace(stdout=CONNECTIONS + COUNTERS)
     fake = SimpleNamespace(run=lambda *_arguments, **_options: shown)
     monkeypatch.setattr(exporter, "subprocess", fake)
     stack = SimpleNamespace(pods={pod.name: pod for pod in pods})
@@ -116,7 +121,7 @@ def test_connections_to_itself_do_not_count_and_stale_ones_have_no_say(
 ) -> None:
     assert exporter.tcp(faked.pods[0]) == {
         "container_tcp_connections": 2,
-        "container_tcp_retransmitting": 1,
+        "container_tcp_retransmits_total": 17,
         "container_tcp_round_trip_seconds": 0.0035,
     }
 
@@ -124,7 +129,7 @@ def test_connections_to_itself_do_not_count_and_stale_ones_have_no_say(
 def test_a_pod_without_connections_has_no_round_trip(
     exporter: ModuleType, faked: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silent = SimpleNamespace(run=lambda *_a, **_o: SimpleNamespace(stdout=""))
+    silent = SimpleNamespace(run=lambda *_a, **_o: SimpleNamespace(stdout=COUNTERS))
     monkeypatch.setattr(exporter, "subprocess", silent)
     values = parse(exporter.render(faked.stack, None, exporter.Disks()))
     assert values["container_tcp_connections"] == {"pod-0": 0, "pod-1": 0}

@@ -180,3 +180,55 @@ def test_a_signal_counts_even_if_the_playbook_then_succeeds(
     hanging.communicate(timeout=60)
     assert hanging.returncode == 143
     assert layout.calls() == PLAYED + CLEANED
+
+
+# The real playbook's first two calls fail, the first after a case was recorded.
+FALTERING = """
+case "$*" in
+  *sweep-faults.yaml*|*"--tags delete"*) exit 0 ;;
+esac
+turn=$(ls turns 2>/dev/null | wc -l); mkdir -p turns; touch turns/$turn
+[ "$turn" = 0 ] && mkdir -p data/runs/demo/cases/one && touch data/runs/demo/cases/one/case.json
+[ "$turn" -lt 2 ] && exit 2
+exit 0
+"""
+
+
+@pytest.mark.parametrize(("retries", "status", "played"), [(0, 2, 1), (1, 2, 2), (2, 0, 3)])
+def test_a_recording_goes_on_until_it_fails_too_often_in_a_row(
+    layout: Layout, retries: int, status: int, played: int
+) -> None:
+    layout.write_manifest()
+    script = layout.root / "bin" / "ansible-playbook"
+    head = "\n".join(PLAYBOOK.splitlines()[:3])
+    script.write_text(head + FALTERING)
+    done = layout.run("--retries", str(retries))
+    assert done.returncode == status
+    assert sum("--tags" not in c and "sweep" not in c for c in layout.calls()) == played
+    assert ("1 cases are recorded; starting again" in done.stdout) == (retries > 0)
+
+
+def test_retries_that_record_nothing_come_to_an_end(layout: Layout) -> None:
+    layout.write_manifest()
+    layout.set(status=2)
+    assert layout.run("--retries", "2").returncode == 2
+    assert layout.calls() == 3 * (PLAYED + CLEANED)
+
+
+def test_an_interrupted_recording_is_not_started_again(
+    layout: Layout, wait_for: Callable[..., None]
+) -> None:
+    layout.write_manifest()
+    (layout.root / "hang").touch()
+    command = [*layout.command, "--retries", "5"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        wait_for((layout.root / "started").exists)
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert layout.calls() == PLAYED + CLEANED
+
+
+def test_the_number_of_cases_can_be_limited(layout: Layout) -> None:
+    layout.run("--limit-cases", "4")
+    assert layout.calls() == [f"{PLAYED[0]} -e limit_cases=4"]

@@ -17,11 +17,13 @@ MAY_IMPORT = {
     "causal": {"errors"},
     "walk": {"errors"},
     "templates": set(),
+    "movement": set(),
     "features": {"errors", "case", "preprocess", "templates"},
     "methods": {"errors", "case", "preprocess", "features", "causal", "walk"},
     "dataset": {"errors", "case", "templates"},
-    "export": {"errors", "case"},
+    "export": {"errors", "case", "movement"},
     "evaluation": {"errors", "case", "dataset", "methods", "preprocess"},
+    "validity": {"errors", "case", "movement", "dataset", "evaluation"},
     "report": {"errors", "case", "preprocess", "evaluation", "methods"},
 }
 

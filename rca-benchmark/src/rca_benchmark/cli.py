@@ -15,6 +15,7 @@ from rca_benchmark.commands import (
     methods,
     placement,
     report,
+    validity,
 )
 from rca_benchmark.errors import BenchError
 
@@ -45,7 +46,10 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Each command has a --help of its own, with an example.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (placement, export, evaluate, report, dataset, diagnose, explain, methods):
+    for command in (
+        *(placement, export, evaluate, report, dataset, validity),
+        *(diagnose, explain, methods),
+    ):
         command.register(commands)
     return parser
 

@@ -82,6 +82,23 @@ def test_a_data_set_that_is_not_whole_is_not_packed(root, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
 
 
+def test_attached_files_lie_beside_the_manifest(root, tmp_path):
+    (tmp_path / "leaderboard.csv").write_text("method\n")
+    pack(root, tmp_path / "set.tar.gz", [tmp_path / "leaderboard.csv"])
+    unpack(tmp_path / "set.tar.gz", tmp_path / "set")
+    assert (tmp_path / "set" / "leaderboard.csv").read_text() == "method\n"
+    assert validate(tmp_path / "set") == []
+
+
+def test_what_cannot_be_attached_is_named(root, tmp_path):
+    (tmp_path / "index.parquet").write_text("not the index")
+    with pytest.raises(CaseError, match="holds a file of that name already"):
+        pack(root, tmp_path / "set.tar.gz", [tmp_path / "index.parquet"])
+    with pytest.raises(CaseError, match=r"none\.csv: no such file"):
+        pack(root, tmp_path / "set.tar.gz", [tmp_path / "none.csv"])
+    assert not (tmp_path / "set.tar.gz").exists()
+
+
 def test_an_existing_file_is_not_overwritten(root, tmp_path):
     (tmp_path / "a.tar.gz").write_text("mine")
     with pytest.raises(CaseError, match="exists"):

@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 
 from rca_benchmark.dataset import LAYOUTS, find_cases, read_case
+from rca_benchmark.dataset.archive import pack, unpack
 from rca_benchmark.dataset.describe import describe, validate
 from rca_benchmark.dataset.index import COLUMNS, read_index, read_manifest, write_index
+from rca_benchmark.dataset.native import write_case
 from rca_benchmark.errors import CaseError
 
 
@@ -117,3 +119,43 @@ def test_the_readme_lists_layouts_columns_and_keys(root):
     assert all(f"| `{layout.NAME}` |" in text for layout in LAYOUTS)
     names = [*COLUMNS, *set(read_manifest(root)) - {"index", "cases"}]
     assert [name for name in names if f"`{name}`" not in text] == []
+
+
+@pytest.fixture
+def with_control(make_dataset, make_observation):
+    root = make_dataset(2)
+    write_case(root / "control_1", make_observation(inject_time_ns=None), None,
+               attachments={}, absent=(), quality={})  # fmt: skip
+    return root
+
+
+def test_a_control_belongs_to_the_data_set_and_is_not_scored(with_control, tmp_path):
+    expected = ["cpu-ray-head-0", "cpu-ray-head-1"]
+    assert [ref.name for ref in find_cases(with_control)] == expected
+    write_index(with_control, name="llm", version="1", licence="MIT")
+    assert [ref.name for ref in find_cases(with_control)] == expected
+    assert list(read_manifest(with_control)["controls"]) == ["control_1"]
+    assert "1 controls" in "\n".join(describe(with_control))
+    assert validate(with_control) == []
+    pack(with_control, tmp_path / "packed.tar.gz")
+    unpack(tmp_path / "packed.tar.gz", tmp_path / "unpacked")
+    assert (tmp_path / "unpacked" / "control_1" / "case.json").is_file()
+    assert validate(tmp_path / "unpacked") == []
+
+
+def test_a_control_that_is_damaged_is_found(with_control):
+    (with_control / "control_1" / "metrics.parquet").write_bytes(b"no table")
+    assert "control_1/metrics.parquet: differs" in validate(with_control)[0]
+
+
+def test_controls_alone_cannot_be_scored(with_control):
+    for path in with_control.glob("cpu-*"):
+        shutil.rmtree(path)
+    with pytest.raises(CaseError, match="all 1 cases are controls"):
+        find_cases(with_control)
+
+
+def test_a_case_that_lost_its_truth_is_no_control(with_control):
+    (with_control / "cpu-ray-head-0" / "injection.json").unlink()
+    assert "cpu-ray-head-0" in [ref.name for ref in find_cases(with_control)]
+    assert "injection.json: missing" in validate(with_control)[0]

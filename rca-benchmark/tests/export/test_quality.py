@@ -1,31 +1,10 @@
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from rca_benchmark.errors import ExportError
-from rca_benchmark.export.quality import Bars, Bookkeeping, effect, movement, quality_record
-
-
-def test_movement_is_measured_in_robust_standard_deviations():
-    found = movement(pd.Series([1.0, 2.0, 3.0, 4.0, 5.0]), pd.Series([9.0, 9.0, np.nan]))
-    assert found["before"] == 3
-    assert found["during"] == 9
-    assert found["z"] == pytest.approx(6 / 1.4826)
-    assert found["moved"]
-
-
-@pytest.mark.parametrize(("during", "moved"), [([1.0, 1.0], False), ([1.1, 1.1], True)])
-def test_what_never_varied_has_no_z(during, moved):
-    found = movement(pd.Series([1.0, 1.0, 1.0]), pd.Series(during))
-    assert found["z"] is None
-    assert found["moved"] is moved
-
-
-def test_without_values_nothing_moved():
-    found = movement(pd.Series([1.0, 2.0]), pd.Series([np.nan]))
-    assert found == {"before": 1.5, "during": None, "z": None, "moved": False}
+from rca_benchmark.export.quality import Bars, Bookkeeping, effect, quality_record
 
 
 def test_the_effect_looks_at_the_fault_only(make_observation, truth):

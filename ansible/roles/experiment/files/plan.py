@@ -4,15 +4,23 @@ Everything is checked before anything is started: names, targets, parameters, wi
 is complete in the run's folder is marked so and will not be recorded again.
 
 Usage: plan.py --experiment NAME --configs DIR --platform P --services A,B,... --run-dir DIR
+               [--limit N]
+       plan.py --fault FAULT --target SERVICE --parameters JSON --configs DIR --platform P
+               --services A,B,...
 
-Prints JSON: {"experiment", "definition_sha256",
+The first prints JSON: {"experiment", "definition_sha256",
+              "mechanisms": {fault: [names, best first]},
               "cases": [{"id", "fault", "target", "parameters", "seed", "complete"}]}
+
+A control is a case without fault and target. --limit keeps the first N cases in their order. The
+second checks one fault to be made by hand and prints {"parameters", "mechanisms"}.
 """
 
 import argparse
 import hashlib
 import json
 import math
+import shutil
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
@@ -29,7 +37,15 @@ KEYS = {
     "experiment_load",
     "experiment_windows",
     "experiment_faults",
+    "experiment_controls",  # how many cases without a fault
+    "experiment_order",
 }
+OPTIONAL = {"experiment_controls": 0, "experiment_order": "listed"}
+ORDERS = ("listed", "random")
+# Without controls nobody can tell what the stack does by itself; a demonstration may go without.
+MOST_WITHOUT_CONTROL = 4
+# What a minute of recording leaves: the case and its work folder, logs and Prometheus' data.
+DISK_MIB_PER_MINUTE = 12
 WINDOWS = {"warmup": 0, "normal": 10, "fault": 5, "after": 0}  # least seconds of each
 LOAD = {"arrivals", "rate", "prompt_tokens", "output_tokens"}
 ARRIVALS = ("constant", "poisson")
@@ -81,6 +97,8 @@ def whole(where: str, value: object, least: float, most: float = math.inf) -> No
 def check_settings(experiment: dict[str, Any], where: str) -> None:
     """Check load, windows and seed."""
     same_keys(where, experiment, KEYS)
+    whole(f"{where}: experiment_controls", experiment["experiment_controls"], 0)
+    choose("experiment_order", experiment["experiment_order"], list(ORDERS))
     whole(f"{where}: experiment_seed", experiment["experiment_seed"], 0, 2**32 - 1)
     windows, load = experiment["experiment_windows"], experiment["experiment_load"]
     same_keys(f"{where}: experiment_windows", windows, set(WINDOWS))
@@ -95,45 +113,92 @@ def check_settings(experiment: dict[str, Any], where: str) -> None:
         raise PlanError(f"{where}: experiment_faults is no list")
 
 
-def parameters_of(fault: dict[str, Any], given: object, where: str) -> dict[str, Any]:
+def parameters_of(
+    fault: dict[str, Any], given: object, platform: str, where: str
+) -> dict[str, Any]:
     """Merge given parameters over a fault's defaults; whole where the default is, within bounds."""
-    known, given = fault["parameters"], mapping(f"{where}: parameters", given)
+    known = {
+        name: about
+        for name, about in fault["parameters"].items()
+        if platform in about.get("platforms", [platform])
+    }
+    given = mapping(f"{where}: parameters", given)
     for name, value in given.items():
-        choose(f"parameter of {where}", name, list(known))
+        choose(f"parameter of {where} on platform {platform}", name, list(known))
         check = whole if isinstance(known[name]["default"], int) else number
         check(f"{where}: {name}", value, known[name]["minimum"], known[name]["maximum"])
     return {name: given.get(name, about["default"]) for name, about in known.items()}
 
 
+def derived_number(*parts: object) -> int:
+    """Return 32 bits that follow from the parts alone."""
+    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:4], "big")
+
+
+def fault_cases(
+    given: object, faults: dict[str, Any], services: list[str], platform: str
+) -> list[dict[str, Any]]:
+    """List the cases of one entry of experiment_faults: its targets times its repetitions."""
+    entry = {"parameters": {}, **mapping("an entry of experiment_faults", given)}
+    same_keys("experiment_faults", entry, {"fault", "targets", "repetitions", "parameters"})
+    name = entry["fault"]
+    choose("fault", name, list(faults))
+    if platform not in faults[name]["mechanisms"]:
+        raise PlanError(f"fault {name} cannot be made on platform {platform}")
+    patterns = faults[name]["targets"]
+    valid = [s for s in services if any(fnmatch(s, pattern) for pattern in patterns)]
+    if not isinstance(entry["targets"], list) or not entry["targets"]:
+        raise PlanError(f"{name}: targets is no list of services")
+    for target in entry["targets"]:
+        choose(f"target of fault {name}", target, valid)
+    whole(f"{name}: repetitions", entry["repetitions"], 1)
+    parameters = parameters_of(faults[name], entry["parameters"], platform, name)
+    return [
+        {
+            "id": f"{target}_{name}_{repetition}",
+            "fault": name,
+            "target": target,
+            "parameters": parameters,
+        }
+        for target in entry["targets"]
+        for repetition in range(1, entry["repetitions"] + 1)
+    ]
+
+
 def cases_of(
-    experiment: dict[str, Any], faults: dict[str, Any], services: list[str]
+    experiment: dict[str, Any], faults: dict[str, Any], services: list[str], platform: str
 ) -> list[dict[str, Any]]:
     """List the cases of an experiment in the order in which they are recorded."""
-    cases = []
-    for given in experiment["experiment_faults"]:
-        entry = {"parameters": {}, **mapping("an entry of experiment_faults", given)}
-        same_keys("experiment_faults", entry, {"fault", "target", "repetitions", "parameters"})
-        choose("fault", entry["fault"], list(faults))
-        fault = faults[entry["fault"]]
-        targets = [s for s in services if any(fnmatch(s, pattern) for pattern in fault["targets"])]
-        choose(f"target of fault {entry['fault']}", entry["target"], targets)
-        whole(f"{entry['fault']}: repetitions", entry["repetitions"], 1)
-        parameters = parameters_of(fault, entry["parameters"], entry["fault"])
-        for repetition in range(1, entry["repetitions"] + 1):
-            case_id = f"{entry['target']}_{entry['fault']}_{repetition}"
-            digest = hashlib.sha256(f"{experiment['experiment_seed']}/{case_id}".encode()).digest()
-            cases.append(
-                {
-                    "id": case_id,
-                    "fault": entry["fault"],
-                    "target": entry["target"],
-                    "parameters": parameters,
-                    "seed": int.from_bytes(digest[:4], "big"),
-                }
-            )
+    given = experiment["experiment_faults"]
+    cases = [case for entry in given for case in fault_cases(entry, faults, services, platform)]
     if len({case["id"] for case in cases}) != len(cases):
         raise PlanError("experiment_faults: a fault and target are listed twice; use repetitions")
-    return cases
+    controls = experiment["experiment_controls"]
+    if len(cases) > MOST_WITHOUT_CONTROL and not controls:
+        raise PlanError(
+            f"experiment_controls: {len(cases)} faults and no control; without any, nobody can "
+            "tell what the stack does by itself"
+        )
+    nothing: dict[str, Any] = {"fault": None, "target": None, "parameters": {}}
+    cases += [{"id": f"control_{number}", **nothing} for number in range(1, controls + 1)]
+    seed = experiment["experiment_seed"]
+    if experiment["experiment_order"] == "random":
+        cases.sort(key=lambda case: derived_number(seed, "order", case["id"]))
+    return [{**case, "seed": derived_number(seed, case["id"])} for case in cases]
+
+
+def check_disk(run_dir: Path, cases: list[dict[str, Any]], windows: dict[str, int]) -> None:
+    """Raise if the disk below the run's folder cannot hold what is still to be recorded."""
+    minutes = sum(windows.values()) * sum(not case["complete"] for case in cases) / 60
+    folder = run_dir
+    while not folder.exists():
+        folder = folder.parent
+    needed, free = int(minutes * DISK_MIB_PER_MINUTE), shutil.disk_usage(folder).free >> 20
+    if free < needed:
+        raise PlanError(
+            f"{run_dir} needs about {needed} MiB of free disk for {minutes:.0f} minutes of "
+            f"recording, {free} MiB are free"
+        )
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -146,16 +211,21 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def plan(
-    name: str, configs: Path, platform: str, services: list[str], run_dir: Path
+    name: str,
+    configs: Path,
+    platform: str,
+    services: list[str],
+    run_dir: Path,
+    limit: int | None = None,
 ) -> dict[str, Any]:
-    """Return the plan of one experiment.
+    """Return the plan of one experiment, or of its first cases.
 
     Raises:
         PlanError: something is wrong with it, or the run's folder belongs to another experiment.
     """
     choose("experiment", name, [path.stem for path in configs.glob("experiments/*.yaml")])
     path = configs / "experiments" / f"{name}.yaml"
-    experiment = read(path)
+    experiment = {**OPTIONAL, **read(path)}
     check_settings(experiment, path.name)
     choose("model", experiment["experiment_model"], [p.stem for p in configs.glob("models/*.yaml")])
     model = read(configs / "models" / f"{experiment['experiment_model']}.yaml")
@@ -163,7 +233,8 @@ def plan(
         raise PlanError(
             f"model {experiment['experiment_model']} does not run on platform {platform}"
         )
-    cases = cases_of(experiment, read(configs / "faults.yaml")["faults"], services)
+    faults = read(configs / "faults.yaml")["faults"]
+    cases = cases_of(experiment, faults, services, platform)
     definition = json.dumps([experiment, model, cases], sort_keys=True)
     digest = hashlib.sha256(definition.encode()).hexdigest()
     manifest = run_dir / "manifest.json"
@@ -172,9 +243,38 @@ def plan(
             f"{run_dir} was recorded with another definition of {name}; "
             "choose another run_id, or move that folder away"
         )
+    cases = cases[:limit]
     for case in cases:
         case["complete"] = is_complete(run_dir / "cases" / case["id"])
-    return {"experiment": experiment, "definition_sha256": digest, "cases": cases}
+    check_disk(run_dir, cases, experiment["experiment_windows"])
+    used = sorted({case["fault"] for case in cases if case["fault"]})
+    return {
+        "experiment": experiment,
+        "definition_sha256": digest,
+        "mechanisms": {fault: faults[fault]["mechanisms"][platform] for fault in used},
+        "cases": cases,
+    }
+
+
+def one_fault(
+    configs: Path, platform: str, services: list[str], fault: str, target: str, parameters: str
+) -> dict[str, Any]:
+    """Return all parameters of a fault and its mechanisms.
+
+    Raises:
+        PlanError: the fault, its target or a parameter is none that can be.
+    """
+    faults = read(configs / "faults.yaml")["faults"]
+    try:
+        given = json.loads(parameters)
+    except ValueError as error:
+        raise PlanError(f"the parameters are no JSON: {error}") from error
+    entry = {"fault": fault, "targets": [target], "repetitions": 1, "parameters": given}
+    [case] = fault_cases(entry, faults, services, platform)
+    return {
+        "parameters": case["parameters"],
+        "mechanisms": {fault: faults[fault]["mechanisms"][platform]},
+    }
 
 
 def main() -> None:
@@ -182,15 +282,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--experiment", required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--experiment")
+    what.add_argument("--fault")
+    for name in ("--target", "--parameters"):
+        parser.add_argument(name, default="{}")
     parser.add_argument("--configs", type=Path, required=True)
     parser.add_argument("--platform", required=True)
     parser.add_argument("--services", required=True)
-    parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--run-dir", type=Path, default=Path())
+    parser.add_argument("--limit", type=int)
     args = parser.parse_args()
-    services = args.services.split(",")
+    where = args.configs, args.platform, args.services.split(",")
     try:
-        made = plan(args.experiment, args.configs, args.platform, services, args.run_dir)
+        if args.fault:
+            made = one_fault(*where, args.fault, args.target, args.parameters)
+        else:
+            made = plan(args.experiment, *where, args.run_dir, args.limit)
     except PlanError as error:
         sys.exit(str(error))
     print(json.dumps(made))

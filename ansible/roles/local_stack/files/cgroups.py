@@ -98,6 +98,13 @@ def limit(hierarchy: Hierarchy, group: str, cpu: float, memory_bytes: int) -> No
         _write(memory_folder / "memory.limit_in_bytes", str(memory_bytes))
 
 
+def memory_limit(hierarchy: Hierarchy, group: str) -> int:
+    """Return a group's memory limit in bytes; a version 2 group without one counts as 2^63."""
+    name = "memory.max" if hierarchy.version == 2 else "memory.limit_in_bytes"
+    text = (hierarchy.mounts["memory"] / group / name).read_text().strip()
+    return 2**63 if text == "max" else int(text)
+
+
 def unlimit_cpu(hierarchy: Hierarchy, group: str) -> None:
     """Lift a group's CPU limit (used while a pod starts)."""
     folder = hierarchy.mounts["cpu"] / group

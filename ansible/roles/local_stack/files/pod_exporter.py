@@ -37,7 +37,7 @@ HELP = {
     "container_start_time_seconds": "When the pod's main process began, in epoch seconds.",
     "container_tcp_round_trip_seconds": "Mean round trip of connections used in the last 2 s.",
     "container_tcp_connections": "Established TCP connections to other addresses.",
-    "container_tcp_retransmitting": "Connections that are retransmitting now.",
+    "container_tcp_retransmits_total": "TCP segments that the pod sent again.",
 }
 
 
@@ -107,22 +107,26 @@ def tcp(pod: pods.Pod) -> dict[str, float]:
     """Read the state of the pod's TCP connections to other addresses with iproute2's `ss`.
 
     A connection's estimate (`rtt:`, ms) ages while nothing is acknowledged, so only connections
-    with an acknowledgement (`lastack:`, ms) in the last 2 s count; without any it is absent.
+    with an acknowledgement (`lastack:`, ms) in the last 2 s count; without any it is absent. What
+    was sent again is counted by the kernel for the whole namespace (`Tcp:` lines of
+    /proc/net/snmp: names, then values).
     """
-    command = ["ip", "netns", "exec", pod.namespace, "ss", "-tinHO", "state", "established"]
+    both = "ss -tinHO state established && grep ^Tcp: /proc/net/snmp"
+    command = ["ip", "netns", "exec", pod.namespace, "sh", "-c", both]
     shown = subprocess.run(command, check=True, capture_output=True, text=True)
+    *connections, names, values = shown.stdout.splitlines()
+    counters = dict(zip(names.split(), values.split(), strict=True))
     own = (pod.address, "127.0.0.1", "::1")
-    others = [line for line in shown.stdout.splitlines() if peer(line) not in own]
+    others = [line for line in connections if peer(line) not in own]
     fresh = [
         float(match["rtt"]) / 1000
         for line in others
         if (match := re.search(r" rtt:(?P<rtt>[0-9.]+)/.* lastack:(?P<lastack>[0-9]+)", line))
         and int(match["lastack"]) <= FRESH_MS
     ]
-    retransmitting = sum(" retrans:" in line and " retrans:0/" not in line for line in others)
     state: dict[str, float] = {
         "container_tcp_connections": len(others),
-        "container_tcp_retransmitting": retransmitting,
+        "container_tcp_retransmits_total": int(counters["RetransSegs"]),
     }
     if fresh:
         state["container_tcp_round_trip_seconds"] = sum(fresh) / len(fresh)

@@ -44,6 +44,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _add_facts(action)
     action = add("pack", _pack, "write a data set as one tarball", "cases --out cases.tar.gz")
     action.add_argument("--out", type=Path, required=True, help="file to write; must not exist")
+    text = "put this file beside the manifest, e.g. a leaderboard (may be repeated)"
+    action.add_argument(
+        "--attach", type=Path, action="append", default=[], metavar="FILE", help=text
+    )
     example = "cases.tar.gz --out cases"
     action = add("unpack", _unpack, "unpack and check a tarball", example, "FILE")
     action.add_argument("--out", type=Path, required=True, help="folder to write; must not exist")
@@ -122,7 +126,7 @@ def _convert(args: argparse.Namespace) -> int:
 def _pack(args: argparse.Namespace) -> int:
     from rca_benchmark.dataset.archive import pack
 
-    print(f"{pack(args.source, args.out)}  {args.out}")
+    print(f"{pack(args.source, args.out, args.attach)}  {args.out}")
     return 0
 
 

@@ -28,7 +28,7 @@ _BY_NAME: Final = {layout.NAME: layout for layout in LAYOUTS}
 
 
 def find_cases(root: Path) -> list[CaseRef]:
-    """All cases of a data set, by name. No case is read; of a data set with an index, only that.
+    """All cases to score, by name. No case is read; of a data set with an index, only that.
 
     Raises:
         CaseError: the folder is missing or holds no case, or its index is out of date.
@@ -39,7 +39,7 @@ def find_cases(root: Path) -> list[CaseRef]:
         return index.find_cases(root)
     dataset = root.resolve().name
     if (there := native.find_all(root)) and not native.find(root):
-        raise native.all_rejected(root, len(there))
+        raise native.nothing_to_score(root, there)
     for layout in LAYOUTS:
         if paths := layout.find(root):
             return [CaseRef(dataset, layout.case_name(path), path, layout.NAME) for path in paths]

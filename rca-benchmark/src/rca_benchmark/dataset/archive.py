@@ -17,32 +17,45 @@ from rca_benchmark.dataset.convert import whole_folder
 from rca_benchmark.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 SUMS: Final = "SHA256SUMS"
 LIMIT_BYTES: Final = 16 * 2**30
 _CHUNK: Final = 2**20
 
 
-def pack(root: Path, out: Path) -> str:
+def pack(root: Path, out: Path, attached: Sequence[Path] = ()) -> str:
     """Write a native data set, whole and indexed, as one gzipped tarball with ``SHA256SUMS``.
 
     Members are sorted and carry no owner, time or mode of their own, so that equal data sets give
     equal tarballs (with the same zlib), wherever they lie and whatever their folder is called.
 
+    Args:
+        root: the data set.
+        out: the tarball; must not exist.
+        attached: files to put beside the manifest under their own names, e.g. a leaderboard.
+
     Returns:
         Hex SHA-256 of the tarball.
 
     Raises:
-        CaseError: the data set has no index or is not whole, or the tarball is already there.
+        CaseError: the data set has no index or is not whole, the tarball is already there, or an
+            attached file is missing or has the name of another.
     """
     if not index.is_indexed(root):
         raise CaseError(f"{root}: no {index.MANIFEST}; run: rca-benchmark dataset index {root}")
     native.refuse_existing(out)
     if problems := [*index.find_problems(root), *_case_problems(root)]:
         raise CaseError(f"{len(problems)} problems, the first: {problems[0]}")
-    names = sorted(_files(root))
-    sums = "".join(f"{native.sha256(root / name)}  {name}\n" for name in names).encode()
+    sources = {name: root / name for name in _files(root)}
+    for path in attached:
+        if not path.is_file():
+            raise CaseError(f"{path}: no such file")
+        if path.name in sources or path.name == SUMS:
+            raise CaseError(f"{path}: the data set holds a file of that name already")
+        sources[path.name] = path
+    names = sorted(sources)
+    sums = "".join(f"{native.sha256(sources[name])}  {name}\n" for name in names).encode()
     out.parent.mkdir(parents=True, exist_ok=True)
     descriptor, partial = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
     try:
@@ -53,8 +66,8 @@ def pack(root: Path, out: Path) -> str:
         ):
             tar.addfile(_member(SUMS, len(sums)), io.BytesIO(sums))
             for name in names:
-                with (root / name).open("rb") as source:
-                    tar.addfile(_member(name, (root / name).stat().st_size), source)
+                with sources[name].open("rb") as source:
+                    tar.addfile(_member(name, sources[name].stat().st_size), source)
         Path(partial).chmod(0o644)
         Path(partial).rename(out)
     finally:
@@ -181,12 +194,12 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 def _files(root: Path) -> Iterator[str]:
     """All files that the manifest knows, relative to the data set."""
     yield from (index.MANIFEST, index.INDEX)
-    for case in index.read_manifest(root)["cases"]:
+    for case in index.hashes_of(index.read_manifest(root)):
         yield f"{case}/case.json"
         files: dict[str, Any] = native.read_manifest(root / case)["files"]
         yield from (f"{case}/{name}" for name in files)
 
 
 def _case_problems(root: Path) -> list[str]:
-    cases = index.read_manifest(root)["cases"]
+    cases = index.hashes_of(index.read_manifest(root))
     return [problem for case in cases for problem in native.find_problems(root / case)]

@@ -38,6 +38,8 @@ def describe(root: Path) -> Iterator[str]:
     if indexed:
         manifest = index.read_manifest(root)
         yield f"{manifest['name']}, version {manifest['version']}, licence {manifest['licence']}"
+        controls, rejected = (len(manifest.get(key, ())) for key in ("controls", "rejected"))
+        yield f"beside them: {controls} controls without a fault, {rejected} rejected"
     yield from _describe_rows(rows)
 
 
@@ -76,4 +78,17 @@ def validate(root: Path) -> list[str]:
             except CaseError as error:
                 found = [str(error)]
         problems.extend(found)
+    for path in native.find_all(root):
+        if native.is_control(path):
+            problems.extend(_control_problems(path))
     return problems
+
+
+def _control_problems(path: Path) -> list[str]:
+    if found := native.find_problems(path):
+        return found
+    try:
+        native.read_observation(path)
+    except CaseError as error:
+        return [str(error)]
+    return []

@@ -60,14 +60,17 @@ def write_index(
         with_rejected: whether cases that were found wanting when exported belong to it.
 
     Raises:
-        CaseError: the folder holds no native case, all are rejected, or a case cannot be read.
+        CaseError: the folder holds no native case, none that can be scored, or one that cannot be
+            read.
     """
     there = native.find_all(root)
-    paths = there if with_rejected else native.find(root)
+    taken = [path for path in there if with_rejected or not native.is_rejected(path)]
+    controls = [path for path in taken if native.is_control(path)]
+    paths = [path for path in taken if path not in controls]
     if not there:
         raise CaseError(f"{root}: no native case; expected {native.EXPECTED}")
     if not paths:
-        raise native.all_rejected(root, len(there))
+        raise native.nothing_to_score(root, there)
     rows = case_rows(native.read_case(path, name) for path in paths)
     write_parquet(root / INDEX, rows)
     manifest = {
@@ -80,7 +83,8 @@ def write_index(
         "services": sorted({str(service) for some in rows["services"] for service in some}),
         "index": native.sha256(root / INDEX),
         "cases": {path.name: native.sha256(path / "case.json") for path in paths},
-        "rejected": sorted(path.name for path in there if path not in paths),
+        "controls": {path.name: native.sha256(path / "case.json") for path in controls},
+        "rejected": sorted(path.name for path in there if path not in taken),
     }
     native.write_json(root / MANIFEST, manifest)
 
@@ -115,6 +119,11 @@ def read_manifest(root: Path) -> dict[str, Any]:
     return manifest
 
 
+def hashes_of(manifest: dict[str, Any]) -> dict[str, str]:
+    """SHA-256 of each case.json that belongs to a data set, controls included, by folder."""
+    return {**manifest["cases"], **manifest.get("controls", {})}
+
+
 def find_cases(root: Path) -> list[CaseRef]:
     """The cases that the index lists; no case is opened.
 
@@ -124,7 +133,8 @@ def find_cases(root: Path) -> list[CaseRef]:
     manifest = read_manifest(root)
     name = str(manifest["name"])
     rows = read_parquet(root / INDEX, ["case", "path"])
-    listed, there = set(rows["path"]), _folder_names(root) - set(manifest.get("rejected", ()))
+    listed = {*rows["path"], *manifest.get("controls", ())}
+    there = _folder_names(root) - set(manifest.get("rejected", ()))
     if listed != there:
         case = min(listed ^ there)
         what = "a case of the index is missing" if case in listed else "not in the index"
@@ -147,16 +157,17 @@ def find_problems(root: Path) -> list[str]:
     problems = []
     if native.sha256(root / INDEX) != manifest["index"]:
         problems.append(f"{root / INDEX}: differs from its SHA-256 in {MANIFEST}")
-    listed = set(manifest["cases"])
+    hashes = hashes_of(manifest)
+    listed = set(hashes)
     there = _folder_names(root) - set(manifest.get("rejected", ()))
     problems += [f"{root / case}: not in {MANIFEST}" for case in sorted(there - listed)]
     problems += [f"{root / case}: missing, but in {MANIFEST}" for case in sorted(listed - there)]
     for number, case in enumerate(rows["path"]):
-        if case not in listed:
+        if case not in manifest["cases"]:
             problems.append(f"{root / INDEX}: row {number}: case {case} is not in {MANIFEST}")
     for case in sorted(listed & there):
         path = root / case / "case.json"
-        if path.is_file() and native.sha256(path) != manifest["cases"][case]:
+        if path.is_file() and native.sha256(path) != hashes[case]:
             problems.append(f"{path}: differs from its SHA-256 in {MANIFEST}")
     return problems
 

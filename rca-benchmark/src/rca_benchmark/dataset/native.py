@@ -42,12 +42,15 @@ _TABLES: Final = {
 
 
 def find(root: Path) -> list[Path]:
-    """All folders, broken ones included and rejected cases not, if any of them is a native case."""
-    return [path for path in find_all(root) if not is_rejected(path)]
+    """All folders that are to be scored, broken ones included, if any of them is a native case.
+
+    Rejected cases and controls are not.
+    """
+    return [path for path in find_all(root) if not is_rejected(path) and not is_control(path)]
 
 
 def find_all(root: Path) -> list[Path]:
-    """All folders, broken ones and rejected cases included, if any of them is a native case."""
+    """All folders, broken ones, rejected cases and controls included, if one is a native case."""
     paths = folders(root)
     return paths if any(is_case(path) for path in paths) else []
 
@@ -60,11 +63,23 @@ def is_rejected(directory: Path) -> bool:
         return False
 
 
-def all_rejected(root: Path, cases: int) -> CaseError:
-    """The error for a folder that holds nothing but rejected cases."""
+def is_control(directory: Path) -> bool:
+    """Whether a case was recorded without a fault, so that there is nothing to find in it."""
+    try:
+        return "injection.json" not in read_manifest(directory)["files"]
+    except CaseError:
+        return False
+
+
+def nothing_to_score(root: Path, paths: Sequence[Path]) -> CaseError:
+    """The error for a folder that holds nothing but rejected cases and controls."""
+    controls = sum(is_control(path) for path in paths)
+    rejected = len(paths) - controls
+    if not rejected:
+        return CaseError(f"{root}: all {controls} cases are controls: no fault, nothing to score")
     return CaseError(
-        f"{root}: all {cases} cases are rejected (reasons: case.json, quality); to take them all "
-        f"the same, run: rca-benchmark dataset index {root} --with-rejected"
+        f"{root}: all {rejected} cases are rejected (reasons: case.json, quality); to take them "
+        f"all the same, run: rca-benchmark dataset index {root} --with-rejected"
     )
 
 
@@ -132,7 +147,7 @@ def read_case(directory: Path, dataset: str) -> Case:
         CaseError: a file is missing, cannot be read or breaks its schema.
     """
     manifest = read_manifest(directory)
-    if not (directory / "injection.json").is_file():
+    if is_control(directory):
         raise CaseError(
             f"{directory}: no injection.json: a recording without a fault cannot be scored"
         )

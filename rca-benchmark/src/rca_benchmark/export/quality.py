@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from rca_benchmark.case import service_of
 from rca_benchmark.errors import ExportError
+from rca_benchmark.movement import movement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +16,6 @@ if TYPE_CHECKING:
 
     from rca_benchmark.case import GroundTruth, Observation
 
-# An indicator has moved when its median during the fault is this many robust standard deviations
-# from its median before.
-MOVED_Z: Final = 3.0
-_MAD_TO_SIGMA: Final = 1.4826
 ACCEPTED: Final = "accepted"
 REJECTED: Final = "rejected"
 EFFECTS: Final = {
@@ -165,7 +160,9 @@ def effect(observation: Observation, truth: GroundTruth) -> dict[str, Any]:
     during = (times >= active) & (times <= (times.iloc[-1] if removed is None else removed))
     own = [name for name in observation.indicators if service_of(name) == truth.service]
     moves = {
-        name: movement(observation.metrics.loc[before, name], observation.metrics.loc[during, name])
+        name: _movement(
+            observation.metrics.loc[before, name], observation.metrics.loc[during, name]
+        )
         for name in {*own, *filter(None, [observation.sli])}
     }
     return {
@@ -176,22 +173,6 @@ def effect(observation: Observation, truth: GroundTruth) -> dict[str, Any]:
     }
 
 
-def movement(before: pd.Series[float], during: pd.Series[float]) -> dict[str, Any]:
-    """Means before and during, and the robust z of the change.
-
-    z = (median during - median before) / (1.4826 * MAD before). An indicator that did not vary
-    before has no scale: its z is null, and it has moved when the medians differ.
-    """
-    calm = before[np.isfinite(before)]
-    fault = during[np.isfinite(during)]
-    if calm.empty or fault.empty:
-        return {"before": _mean(calm), "during": _mean(fault), "z": None, "moved": False}
-    change = float(fault.median() - calm.median())
-    scale = _MAD_TO_SIGMA * float((calm - calm.median()).abs().median())
-    z = change / scale if scale > 0 else None
-    moved = abs(z) >= MOVED_Z if z is not None else change != 0
-    return {"before": _mean(calm), "during": _mean(fault), "z": z, "moved": moved}
-
-
-def _mean(values: pd.Series[float]) -> float | None:
-    return None if values.empty else float(values.mean())
+def _movement(before: pd.Series[float], during: pd.Series[float]) -> dict[str, Any]:
+    found = movement(before, during)
+    return {key: getattr(found, key) for key in ("before", "during", "z", "moved")}

@@ -1,0 +1,84 @@
+"""Wait until the stack is in its steady state, or say why it is not.
+
+Steady means: every scrape target is up; every replica has answered lately; no request failed or
+waits; and requests take no longer than what they usually take, read from the last hour's history.
+
+Usage: steady.py --prometheus URL --replicas N --patience SECONDS
+
+Exits with 0 when all of that holds; with 3 and one line per condition that did not hold in time.
+"""
+
+import argparse
+import math
+import sys
+import time
+
+from prometheus_api_client import PrometheusConnect
+
+LATELY = "15s"
+# Of the time that requests take; a recovered fault lies well below, noise above is rare.
+TOLERANCE = 1.5
+MEAN_LATENCY = (
+    f"sum(rate(ray_serve_deployment_processing_latency_ms_sum[{LATELY}]))"
+    f" / (sum(rate(ray_serve_deployment_processing_latency_ms_count[{LATELY}])) > 0)"
+)
+# The lower quartile over the last hour: faults fill less than half of it.
+USUAL_LATENCY = f"quantile_over_time(0.25, ({MEAN_LATENCY})[1h:5s])"
+QUERIES = {
+    "targets down": "count(up == 0) or vector(0)",
+    "replicas that answer": (
+        f"count(sum by (service) (increase(ray_vllm_generation_tokens_total[{LATELY}])) > 0)"
+    ),
+    "requests failed": (
+        f"sum(increase(ray_serve_deployment_error_counter_total[{LATELY}])) or vector(0)"
+    ),
+    "requests waiting": "sum(last_over_time(ray_vllm_num_requests_waiting[2s]))",
+    "latency": MEAN_LATENCY,
+    "usual latency": USUAL_LATENCY,
+}
+
+
+def look(server: PrometheusConnect) -> dict[str, float]:
+    """Return the current value of every query; NaN where it has no answer."""
+    values = {}
+    for name, query in QUERIES.items():
+        found = server.custom_query(query)
+        values[name] = float(found[0]["value"][1]) if found else math.nan
+    return values
+
+
+def unmet(values: dict[str, float], replicas: int) -> list[str]:
+    """Return one line per condition that does not hold; NaN meets none."""
+    limit = TOLERANCE * values["usual latency"]
+    expected = {
+        "targets down": values["targets down"] == 0,
+        "replicas that answer": values["replicas that answer"] == replicas,
+        "requests failed": values["requests failed"] == 0,
+        "requests waiting": values["requests waiting"] == 0,
+        "latency": values["latency"] <= limit,
+    }
+    lines = [f"{name}: {values[name]:g}" for name, holds in expected.items() if not holds]
+    usual = f" ms, usual are {values['usual latency']:g} ms"
+    return [line + usual if line.startswith("latency") else line for line in lines]
+
+
+def main() -> None:
+    """Look once a second."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--prometheus", required=True)
+    parser.add_argument("--replicas", type=int, required=True)
+    parser.add_argument("--patience", type=float, required=True)
+    args = parser.parse_args()
+    server = PrometheusConnect(args.prometheus)
+    deadline = time.monotonic() + args.patience
+    while lines := unmet(look(server), args.replicas):
+        if time.monotonic() > deadline:
+            print("\n".join(lines))
+            sys.exit(3)
+        time.sleep(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Effect sizes: what each fault moves at its target, at the SLI and at the target's neighbours."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from rca_benchmark.case import service_of
+from rca_benchmark.movement import movement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rca_benchmark.validity.recordings import Recording
+
+_REPLICA: Final = re.compile(r"-[0-9]+$")
+MOVES_COLUMNS: Final = (
+    *("case", "fault", "target", "indicator", "service", "metric"),
+    *("before", "during", "change", "z", "moved"),
+)
+
+
+def moves(recordings: Iterable[Recording]) -> pd.DataFrame:
+    """One row of ``MOVES_COLUMNS`` per recording and indicator.
+
+    ``before`` and ``during`` are medians, ``change`` is their relative change (0.5: half as much
+    again), null where the median before is 0 or a side has no sample.
+    """
+    rows = [row for recording in recordings for row in _moves(recording)]
+    return pd.DataFrame(rows, columns=list(MOVES_COLUMNS))
+
+
+def _moves(recording: Recording) -> Iterator[tuple[Any, ...]]:
+    metrics = recording.observation.metrics
+    before, during = metrics[recording.before()], metrics[recording.during()]
+    target = "" if recording.truth is None else recording.truth.service
+    for name in recording.observation.indicators:
+        found = movement(before[name], during[name])
+        first, second = found.median_before, found.median_during
+        change = second / first - 1 if first and second is not None else np.nan
+        service = service_of(name)
+        metric = name.partition("_")[2]
+        where = (recording.name, recording.fault, target, name, service, metric)
+        yield (*where, first, second, change, found.z, found.moved)
+
+
+def effect_table(table: pd.DataFrame, sli: str | None) -> pd.DataFrame:
+    """One row per fault: cases, how the SLI and the target's own indicators moved.
+
+    ``sli_change`` is the median relative change with its range, ``sli_moved`` and ``own_moved``
+    the shares of cases, ``signature`` the target's metrics that moved in most cases.
+    """
+    rows = []
+    for fault, part in table.groupby("fault"):
+        seen = part[part["indicator"] == sli]
+        own = part[part["service"] == part["target"]]
+        rows.append(
+            {
+                "fault": fault,
+                "cases": part["case"].nunique(),
+                "sli_change": seen["change"].median(),
+                "sli_low": seen["change"].min(),
+                "sli_high": seen["change"].max(),
+                "sli_moved": seen["moved"].mean(),
+                "own_moved": own.groupby("case")["moved"].any().mean() if len(own) else np.nan,
+                "signature": _signature(own),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _signature(own: pd.DataFrame, most: int = 3) -> str:
+    """The metrics of the target that moved in the largest share of cases, and by how much."""
+    if own.empty:
+        return ""
+    grouped = own.groupby("metric")
+    found = pd.DataFrame(
+        {
+            "share": grouped["moved"].mean(),
+            "z": grouped["z"].apply(lambda z: z.abs().median()),
+            "change": grouped["change"].median(),
+        }
+    )
+    found = found[found["share"] > 0].sort_values(["share", "z"], ascending=False).head(most)
+    return ", ".join(f"{name} {_signed(row.change)}" for name, row in found.iterrows())
+
+
+def _signed(change: float) -> str:
+    return "from or to nothing" if np.isnan(change) else f"{change:+.0%}"
+
+
+def neighbour_table(recordings: Iterable[Recording]) -> pd.DataFrame:
+    """One row per fault: how the target's siblings (other replicas of its kind) fared meanwhile.
+
+    Relative changes of means over the cases (their median): ``load`` (tokens generated per
+    second), ``step_time`` (time between two tokens) and ``throttling`` (time withheld by the CPU
+    limit, per token generated: a sibling that takes over requests is throttled more for that
+    alone).
+    """
+    rows = [row for recording in recordings for row in _siblings(recording)]
+    table = pd.DataFrame(rows, columns=["fault", "case", "load", "step_time", "throttling"])
+    grouped = table.groupby("fault")
+    found = grouped[["load", "step_time", "throttling"]].median()
+    found.insert(0, "cases", grouped["case"].nunique())
+    return found.reset_index()
+
+
+def _siblings(recording: Recording) -> Iterator[tuple[Any, ...]]:
+    if recording.truth is None:
+        return
+    target, metrics = recording.truth.service, recording.observation.metrics
+    before, during = metrics[recording.before()].mean(), metrics[recording.during()].mean()
+    for service in recording.observation.services:
+        itself = service == target
+        if itself or _REPLICA.sub("", service) != _REPLICA.sub("", target):
+            continue
+        tokens, step, throttled = (
+            during.get(f"{service}_{metric}", np.nan) / before.get(f"{service}_{metric}", np.nan)
+            for metric in ("generation-tokens", "itl-90", "throttled")
+        )
+        yield recording.fault, recording.name, tokens - 1, step - 1, throttled / tokens - 1
+
+
+def rejected_table(recordings: Sequence[Recording]) -> pd.DataFrame:
+    """One row per fault: recordings, how many were rejected, and why."""
+    rows = [
+        {
+            "fault": recording.fault,
+            "rejected": bool(recording.reasons),
+            "reason": "; ".join(recording.reasons),
+        }
+        for recording in recordings
+    ]
+    grouped = pd.DataFrame(rows).groupby("fault")
+    found = grouped["rejected"].agg(recorded="size", rejected="sum")
+    found["reasons"] = grouped["reason"].agg(lambda some: "; ".join(sorted(set(some) - {""})))
+    return found.reset_index()

@@ -1,0 +1,152 @@
+"""The validity report as Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from rca_benchmark.validity.effects import (
+    effect_table,
+    moves,
+    neighbour_table,
+    rejected_table,
+)
+from rca_benchmark.validity.leaks import rule_table, shape_table
+from rca_benchmark.validity.recordings import read_recordings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rca_benchmark.validity.recordings import Recording
+
+SHOWN_RULES = 5
+
+
+def validity_page(root: Path) -> tuple[str, bool]:
+    """The report on a native data set, and whether nothing tells on the targets.
+
+    Raises:
+        CaseError: there is no case with a fault, or one cannot be read.
+    """
+    recordings = read_recordings(root)
+    accepted = [recording for recording in recordings if not recording.reasons] or recordings
+    shapes, rules = shape_table(accepted), rule_table(accepted)
+    lines = [
+        *_effects(accepted),
+        *_neighbours(accepted),
+        *_rejected(recordings),
+        *_leaks(shapes, rules),
+    ]
+    sound = bool((shapes["values"] == 1).all() and not rules["tells"].any())
+    return "\n".join(lines) + "\n", sound
+
+
+def _effects(recordings: Sequence[Recording]) -> Iterator[str]:
+    sli = recordings[0].observation.sli
+    yield "## Effects"
+    yield ""
+    yield (
+        f"Change of the median from before the fault to during it. SLI: {sli or 'none'}. `moved`: "
+        "share of the cases in which the median moved by three robust standard deviations or more."
+    )
+    yield ""
+    table = effect_table(moves(recordings), sli)
+    yield from _markdown(
+        [
+            "fault",
+            "cases",
+            "SLI",
+            "range",
+            "SLI moved",
+            "own moved",
+            "what moves most at the target",
+        ],
+        [
+            [
+                row.fault,
+                row.cases,
+                _change(row.sli_change),
+                f"{_change(row.sli_low)} to {_change(row.sli_high)}",
+                _share(row.sli_moved),
+                _share(row.own_moved),
+                row.signature,
+            ]
+            for row in _rows(table)
+        ],
+    )
+
+
+def _neighbours(recordings: Sequence[Recording]) -> Iterator[str]:
+    yield "## Neighbours"
+    yield ""
+    yield (
+        "Median change at the other replicas while one has the fault: the load that they carry, "
+        "how long a step of their engines takes, and how much CPU time per token their limits "
+        "withhold."
+    )
+    yield ""
+    yield from _markdown(
+        ["fault", "cases", "load", "step time", "throttling per token"],
+        [
+            [row.fault, row.cases, *map(_change, (row.load, row.step_time, row.throttling))]
+            for row in _rows(neighbour_table(recordings))
+        ],
+    )
+
+
+def _rejected(recordings: Sequence[Recording]) -> Iterator[str]:
+    yield "## Rejected"
+    yield ""
+    table = rejected_table(recordings)
+    yield from _markdown(
+        ["fault", "recorded", "rejected", "reasons"],
+        [[row.fault, row.recorded, row.rejected, row.reasons] for row in _rows(table)],
+    )
+
+
+def _leaks(shapes: pd.DataFrame, rules: pd.DataFrame) -> Iterator[str]:
+    yield "## Leaks"
+    yield ""
+    yield from _markdown(
+        ["must be the same everywhere", "values"],
+        [
+            [row.property, row.values_]
+            for row in _rows(shapes.rename(columns={"values": "values_"}))
+        ],
+    )
+    telling = int(rules["tells"].sum())
+    yield (
+        f"{len(rules)} rules guess the target from what can be known before the fault; {telling} "
+        "of them are right more often than chance allows (permutation test, Holm-corrected "
+        f"p < 0.01). The {SHOWN_RULES} with the smallest p:"
+    )
+    yield ""
+    yield from _markdown(
+        ["rule", "right", "by chance", "p"],
+        [
+            [row.rule, _share(row.right), _share(row.chance), f"{row.p:.2g}"]
+            for row in _rows(rules.head(max(SHOWN_RULES, telling)))
+        ],
+    )
+
+
+def _rows(table: pd.DataFrame) -> list[Any]:
+    return list(table.itertuples())
+
+
+def _markdown(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    yield "| " + " | ".join(headings) + " |"
+    yield "|" + "---|" * len(headings)
+    for row in rows:
+        yield "| " + " | ".join(str(cell) for cell in row) + " |"
+    yield ""
+
+
+def _change(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:+.0%}"
+
+
+def _share(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.0%}"

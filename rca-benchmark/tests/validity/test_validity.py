@@ -1,0 +1,186 @@
+"""The validity report on made-up data sets: faults of known size, leaks that are planted."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rca_benchmark.case import (
+    EDGE_COLUMNS,
+    LOG_COLUMNS,
+    TRACE_COLUMNS,
+    GroundTruth,
+    Injection,
+    Observation,
+    typed_table,
+)
+from rca_benchmark.cli import main
+from rca_benchmark.dataset.native import write_case
+from rca_benchmark.validity.effects import effect_table, moves, neighbour_table, rejected_table
+from rca_benchmark.validity.leaks import rule_table, shape_table
+from rca_benchmark.validity.recordings import CONTROL, read_recordings
+
+SECOND = 10**9
+START = 1_700_000_000 * SECOND
+SERVICES = ("nginx-proxy", "ray-replicas-0", "ray-replicas-1")
+SLI = "nginx-proxy_latency-90"
+ROWS, ACTIVE, REMOVED = 60, 30, 50
+
+
+def recording(seed, target, *, size=3.0, sli=2.0, rows=ROWS, change=None):
+    """Metrics in which a fault multiplies the target's CPU and the SLI."""
+    rng = np.random.default_rng(seed)
+    noise = lambda level: level * (1 + 0.01 * rng.normal(size=rows))  # noqa: E731
+    columns = {SLI: noise(0.3)} | {f"{service}_cpu": noise(0.2) for service in SERVICES}
+    for metric, level in (("itl-90", 0.02), ("generation-tokens", 30.0), ("throttled", 0.1)):
+        columns |= {f"ray-replicas-{number}_{metric}": noise(level) for number in (0, 1)}
+    metrics = pd.DataFrame({"time": START + np.arange(rows) * SECOND, **columns})
+    if target is not None:
+        during = slice(ACTIVE, REMOVED)
+        metrics.loc[during, f"{target}_cpu"] *= size
+        metrics.loc[during, SLI] *= sli
+        for sibling in {*SERVICES[1:]} - {target}:
+            metrics.loc[during, f"{sibling}_generation-tokens"] *= 1.5
+            metrics.loc[during, f"{sibling}_throttled"] *= 2
+    if change is not None:
+        change(metrics, target)
+    return Observation(
+        metrics=metrics,
+        logs=typed_table([], LOG_COLUMNS),
+        traces=typed_table([], TRACE_COLUMNS),
+        topology=typed_table([], EDGE_COLUMNS),
+        inject_time_ns=START + ACTIVE * SECOND if target is not None else None,
+        sli=SLI,
+        services=SERVICES,
+        step_ns=SECOND,
+    )
+
+
+def write(root, name, observation, target, reasons=()):
+    truth = None
+    if target is not None:
+        times = {"active_ns": START + ACTIVE * SECOND, "removed_ns": START + REMOVED * SECOND}
+        truth = GroundTruth(target, "cpu", Injection(**times))
+    quality = {"status": "rejected" if reasons else "accepted", "reasons": list(reasons)}
+    write_case(root / name, observation, truth, attachments={}, absent=(), quality=quality)
+
+
+def dataset(root, cases=40, **options):
+    """Cases with targets dealt out at random, and two controls."""
+    targets = np.random.default_rng(1).permutation(np.resize(SERVICES, cases))
+    for number, target in enumerate(targets):
+        write(root, f"case-{number:02}", recording(number, target, **options), target)
+    for number in (1, 2):
+        write(root, f"control_{number}", recording(1000 + number, None), None)
+    return root
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    return dataset(tmp_path_factory.mktemp("data") / "sound")
+
+
+def test_the_sizes_of_effects_are_found(sound):
+    table = effect_table(moves(read_recordings(sound)), SLI).set_index("fault")
+    assert table.loc["cpu", "sli_change"] == pytest.approx(1.0, abs=0.05)
+    assert table.loc["cpu", ["sli_moved", "own_moved"]].tolist() == [1, 1]
+    assert (
+        table.loc["cpu", "signature"].startswith("cpu +200%")
+        or "cpu +" in (table.loc["cpu", "signature"])
+    )
+    assert table.loc[CONTROL, "sli_change"] == pytest.approx(0, abs=0.05)
+    assert table.loc[CONTROL, "sli_moved"] == 0
+    assert np.isnan(table.loc[CONTROL, "own_moved"])
+
+
+def test_siblings_are_the_other_replicas_and_measured_per_token(sound):
+    recordings = read_recordings(sound)
+    [row] = neighbour_table(recordings).to_dict("records")
+    targets = [r.truth.service for r in recordings if r.truth]
+    assert row["cases"] == sum("replicas" in name for name in targets)
+    # They take over half as much load again, and are throttled twice as much for it.
+    assert row["load"] == pytest.approx(0.5, abs=0.03)
+    assert row["throttling"] == pytest.approx(2 / 1.5 - 1, abs=0.03)
+    assert row["step_time"] == pytest.approx(0, abs=0.03)
+
+
+def test_a_control_is_read_where_a_fault_would_have_been(sound):
+    controls = [r for r in read_recordings(sound) if r.truth is None]
+    assert [r.name for r in controls] == ["control_1", "control_2"]
+    assert {int(r.before().sum()) for r in controls} == {ACTIVE}
+    assert {int(r.during().sum()) for r in controls} == {REMOVED - ACTIVE + 1}
+
+
+def test_rejected_cases_are_counted_with_their_reasons(tmp_path):
+    root = dataset(tmp_path / "data", cases=3)
+    write(root, "poor", recording(7, "nginx-proxy"), "nginx-proxy", ["no sample was received"])
+    table = rejected_table(read_recordings(root)).set_index("fault")
+    assert table.loc["cpu"].tolist() == [4, 1, "no sample was received"]
+    assert table.loc[CONTROL].tolist() == [2, 0, ""]
+
+
+def test_a_sound_data_set_tells_nothing(sound, capsys, tmp_path):
+    recordings = read_recordings(sound)
+    assert (shape_table(recordings)["values"] == 1).all()
+    assert not rule_table(recordings)["tells"].any()
+    assert main(["validity", str(sound), "--out", str(tmp_path / "validity.md")]) == 0
+    text = (tmp_path / "validity.md").read_text()
+    assert "| cpu | 40 | +" in text
+    assert "0 of them are right more often than chance" in text
+
+
+def busy_before(metrics, target):
+    metrics.loc[: ACTIVE - 1, f"{target}_cpu"] *= 1.5
+
+
+def gap_before(metrics, target):
+    metrics.loc[:3, f"{target}_cpu"] = np.nan
+
+
+def absent(metrics, target):
+    metrics[f"{target}_cpu"] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("leak", "rule"),
+    [
+        (busy_before, "most cpu before the fault"),
+        (gap_before, "most gaps before the fault"),
+        (absent, "most absent indicators"),
+    ],
+)
+def test_a_planted_leak_is_found(tmp_path, capsys, leak, rule):
+    root = dataset(tmp_path / "data", change=leak)
+    table = rule_table(read_recordings(root)).set_index("rule")
+    assert table.loc[rule, "right"] == 1
+    assert table.loc[rule, "tells"]
+    assert main(["validity", str(root)]) == 1
+    printed = capsys.readouterr()
+    assert "something gives targets away" in printed.err
+    assert rule in printed.out
+
+
+def test_an_order_that_repeats_targets_is_found(tmp_path):
+    for number, target in enumerate(np.repeat(SERVICES, 14)):
+        observation = recording(number, target)
+        write(tmp_path / "data", f"case-{number:02}", observation, target)
+    table = rule_table(read_recordings(tmp_path / "data")).set_index("rule")
+    assert table.loc["target of the recording before", "tells"]
+
+
+def test_a_length_that_depends_on_the_fault_is_found(tmp_path):
+    root = dataset(tmp_path / "data", cases=3)
+    write(root, "longer", recording(9, "nginx-proxy", rows=ROWS + 1), "nginx-proxy")
+    shapes = shape_table(read_recordings(root)).set_index("property")["values"]
+    assert shapes["rows"] == 2
+    assert shapes["services and their order"] == 1
+
+
+def test_the_same_seed_gives_the_same_table(sound):
+    recordings = read_recordings(sound)
+    pd.testing.assert_frame_equal(rule_table(recordings, 3), rule_table(recordings, 3))
+
+
+def test_without_a_fault_there_is_nothing_to_say(tmp_path, capsys):
+    write(tmp_path / "data", "control_1", recording(1, None), None)
+    assert main(["validity", str(tmp_path / "data")]) == 1
+    assert "no native case with a fault" in capsys.readouterr().err
