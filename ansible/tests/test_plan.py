@@ -13,6 +13,7 @@ import yaml
 
 ANSIBLE = Path(__file__).resolve().parents[1]
 SERVICES = ["nginx-proxy", "ray-head", "ray-replicas-0", "ray-replicas-1"]
+PLATFORMS = {"local": SERVICES, "kubernetes": [*SERVICES, "ray-replicas-2"]}
 CASES: list[dict[str, Any]] = [
     {"fault": "cpu", "targets": ["ray-replicas-1"], "repetitions": 2},
     {"fault": "delay", "targets": ["ray-head"], "repetitions": 1, "parameters": {"ms": 7.5}},
@@ -398,12 +399,36 @@ def test_a_disk_that_is_too_small_is_named(
 
 
 @pytest.mark.parametrize("name", [p.stem for p in (ANSIBLE / "configs/experiments").glob("*.yaml")])
-def test_what_we_ship_can_be_planned(planner: ModuleType, name: str, tmp_path: Path) -> None:
-    inventory = ANSIBLE.parent / "inventories" / "local" / "group_vars" / "all.yaml"
-    services = list(yaml.safe_load(inventory.read_text())["local_stack_pods"])
-    made = planner.plan(name, ANSIBLE / "configs", "local", services, tmp_path)
-    assert made["cases"]
-    assert made["experiment"]["experiment_name"] == name
+def test_what_we_ship_can_be_planned(
+    planner: ModuleType, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 50))
+    experiment = yaml.safe_load((ANSIBLE / "configs/experiments" / f"{name}.yaml").read_text())
+    model = ANSIBLE / "configs/models" / f"{experiment['experiment_model']}.yaml"
+    for platform in yaml.safe_load(model.read_text())["model_platforms"]:
+        made = planner.plan(name, ANSIBLE / "configs", platform, PLATFORMS[platform], tmp_path)
+        assert made["cases"]
+        assert made["experiment"]["experiment_name"] == name
+
+
+def test_the_studys_plan_is_there_with_its_own_strengths(
+    planner: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 50))
+    where = ANSIBLE / "configs", "kubernetes", PLATFORMS["kubernetes"]
+    made = planner.plan("paper-2026", *where, tmp_path)
+    faults = [case for case in made["cases"] if case["fault"]]
+    assert len(faults) == 4 * 3 * 10
+    assert {case["fault"]: case["parameters"] for case in faults} == {
+        "cpu": {"workers": 16, "load": 100},
+        "memory": {"size_mib": 8_000_000_000 // 2**20},
+        "network-delay": {"delay_ms": 1000, "jitter_ms": 100},
+        "accelerator": {"power_limit_w": 150},
+    }
+    assert sum(made["experiment"]["experiment_windows"].values()) == 360
+    message = "model falcon-h1-7b-instruct does not run on platform local"
+    with pytest.raises(planner.PlanError, match=message):
+        planner.plan("paper-2026", ANSIBLE / "configs", "local", SERVICES, tmp_path)
 
 
 def test_every_fault_we_ship_is_described_and_can_be_made_locally() -> None:

@@ -18,6 +18,7 @@ from rca_benchmark.dataset.native import write_case
 from rca_benchmark.validity.effects import effect_table, moves, neighbour_table, rejected_table
 from rca_benchmark.validity.leaks import rule_table, shape_table
 from rca_benchmark.validity.recordings import CONTROL, read_recordings
+from rca_benchmark.validity.repeats import repeat_table, schema_differences
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
@@ -184,3 +185,35 @@ def test_without_a_fault_there_is_nothing_to_say(tmp_path, capsys):
     write(tmp_path / "data", "control_1", recording(1, None), None)
     assert main(["validity", str(tmp_path / "data")]) == 1
     assert "no native case with a fault" in capsys.readouterr().err
+
+
+def test_a_second_recording_lies_within_the_spread_of_the_first(sound, tmp_path, capsys):
+    again = tmp_path / "again"
+    for number in range(4):
+        write(again, f"case-{number}", recording(500 + number, SERVICES[0]), SERVICES[0])
+    first, second = read_recordings(sound), read_recordings(again)
+    assert schema_differences(first, second) == []
+    table = repeat_table(first, second, SLI)
+    assert table["inside"].all()
+    assert ((table["low"] < 1) & (table["high"] > 1)).all()
+    assert main(["validity", str(again), "--against", str(sound)]) == 0
+    assert "Schema: the same." in capsys.readouterr().out
+
+
+def test_a_second_recording_with_another_effect_or_schema_is_told(sound, tmp_path, capsys):
+    again = tmp_path / "again"
+    write(again, "weak", recording(5, SERVICES[0], sli=1.2), SERVICES[0])
+    assert not repeat_table(read_recordings(sound), read_recordings(again), SLI)["inside"].any()
+    assert main(["validity", str(again), "--against", str(sound)]) == 1
+    assert "differs (Recorded again)" in capsys.readouterr().err
+    short = tmp_path / "short"
+    write(short, "short", recording(6, SERVICES[0], rows=ROWS - 1), SERVICES[0])
+    assert schema_differences(read_recordings(sound), read_recordings(short)) == ["rows"]
+
+
+def test_one_case_alone_has_no_spread(tmp_path):
+    for name in ("first", "second"):
+        write(tmp_path / name, "case", recording(1, SERVICES[0]), SERVICES[0])
+    table = repeat_table(*(read_recordings(tmp_path / name) for name in ("first", "second")), SLI)
+    assert table["low"].isna().all()
+    assert not table["inside"].any()

@@ -17,6 +17,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     text = "say what the faults of a data set did, and whether anything gives them away"
     command = add_command(commands, "validity", _validity, text, "cases --out validity.md")
     command.add_argument("source", type=Path, metavar="DATASET", help="a folder of native cases")
+    text = "another recording of the same plan: are schema and effect sizes the same?"
+    command.add_argument("--against", type=Path, metavar="DATASET", help=text)
     command.add_argument("--out", type=Path, metavar="FILE", help="Markdown to write (default: "
         "standard output)")  # fmt: skip
 
@@ -24,7 +26,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _validity(args: argparse.Namespace) -> int:
     from rca_benchmark.validity.page import validity_page
 
-    text, sound = validity_page(args.source)
+    text, sound = validity_page(args.source, args.against)
     if args.out is None:
         print(text, end="")
     else:
@@ -33,5 +35,6 @@ def _validity(args: argparse.Namespace) -> int:
         partial.rename(args.out)
         print(f"{args.out}: written")
     if not sound:
-        print("rca-benchmark validity: something gives targets away, see: Leaks", file=sys.stderr)
+        text = "something gives targets away (Leaks), or differs (Recorded again)"
+        print(f"rca-benchmark validity: {text}", file=sys.stderr)
     return 0 if sound else 1

@@ -27,18 +27,20 @@ ALPHA: Final = 0.01
 
 Scores = dict[str, float]
 
+# What must be the same in all recordings.
+PROPERTIES: Final[dict[str, Callable[[Recording], object]]] = {
+    "columns and their order": lambda r: tuple(r.observation.metrics.columns),
+    "rows": lambda r: len(r.observation.metrics),
+    "row at which the fault begins": lambda r: int(r.before().sum()),
+    "services and their order": lambda r: r.observation.services,
+    "SLI": lambda r: r.observation.sli,
+    "step": lambda r: r.observation.step_ns,
+}
+
 
 def shape_table(recordings: Sequence[Recording]) -> pd.DataFrame:
-    """One row per property that must be the same in all recordings: how many values it has."""
-    properties: dict[str, Callable[[Recording], object]] = {
-        "columns and their order": lambda r: tuple(r.observation.metrics.columns),
-        "rows": lambda r: len(r.observation.metrics),
-        "row at which the fault begins": lambda r: int(r.before().sum()),
-        "services and their order": lambda r: r.observation.services,
-        "SLI": lambda r: r.observation.sli,
-        "step": lambda r: r.observation.step_ns,
-    }
-    rows = [(name, len({of(r) for r in recordings})) for name, of in properties.items()]
+    """One row per property of ``PROPERTIES``: how many values it has."""
+    rows = [(name, len({of(r) for r in recordings})) for name, of in PROPERTIES.items()]
     return pd.DataFrame(rows, columns=["property", "values"])
 
 

@@ -14,6 +14,7 @@ from rca_benchmark.validity.effects import (
 )
 from rca_benchmark.validity.leaks import rule_table, shape_table
 from rca_benchmark.validity.recordings import read_recordings
+from rca_benchmark.validity.repeats import CONFIDENCE, repeat_table, schema_differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,8 +25,16 @@ if TYPE_CHECKING:
 SHOWN_RULES = 5
 
 
-def validity_page(root: Path) -> tuple[str, bool]:
-    """The report on a native data set, and whether nothing tells on the targets.
+def validity_page(root: Path, against: Path | None = None) -> tuple[str, bool]:
+    """The report on a native data set, and whether all is well with it.
+
+    Args:
+        root: the data set.
+        against: another recording of the same plan, to compare it with.
+
+    Returns:
+        Markdown; and True if nothing tells on the targets and, against another recording, schema
+        and effect sizes are the same.
 
     Raises:
         CaseError: there is no case with a fault, or one cannot be read.
@@ -40,6 +49,12 @@ def validity_page(root: Path) -> tuple[str, bool]:
         *_leaks(shapes, rules),
     ]
     sound = bool((shapes["values"] == 1).all() and not rules["tells"].any())
+    if against is not None:
+        first = [recording for recording in read_recordings(against) if not recording.reasons]
+        differences = schema_differences(first, accepted)
+        repeats = repeat_table(first, accepted, accepted[0].observation.sli)
+        lines += _repeats(differences, repeats)
+        sound = sound and not differences and bool(repeats["inside"].all())
     return "\n".join(lines) + "\n", sound
 
 
@@ -134,6 +149,31 @@ def _leaks(shapes: pd.DataFrame, rules: pd.DataFrame) -> Iterator[str]:
 
 def _rows(table: pd.DataFrame) -> list[Any]:
     return list(table.itertuples())
+
+
+def _repeats(differences: Sequence[str], repeats: pd.DataFrame) -> Iterator[str]:
+    yield "## Recorded again"
+    yield ""
+    yield f"Schema: {'differs in ' + ', '.join(differences) if differences else 'the same'}."
+    yield ""
+    yield (
+        "Change of the SLI in each case, and where one further case of that fault was to be "
+        f"expected ({CONFIDENCE:.0%} prediction interval)."
+    )
+    yield ""
+    yield from _markdown(
+        ["case", "fault", "SLI", "expected", "inside"],
+        [
+            [
+                row.case,
+                row.fault,
+                _change(row.change),
+                f"{_change(row.low)} to {_change(row.high)}",
+                "yes" if row.inside else "no",
+            ]
+            for row in _rows(repeats)
+        ],
+    )
 
 
 def _markdown(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
