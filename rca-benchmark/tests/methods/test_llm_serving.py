@@ -140,3 +140,15 @@ def test_several_percentiles_of_one_quantity_are_told_once(make_observation):
     evidence = run(dataclasses.replace(observation, metrics=metrics)).evidence
     told = [item.indicator for item in evidence if item.service == SECOND]
     assert sum(str(name).startswith(f"{SECOND}_processing") for name in told) == 1
+
+
+def test_a_counter_that_rests_at_zero_on_every_service_says_nothing(make_observation):
+    observation = serving_stack(make_observation, FAULTS["cpu"] + SLOW)
+    once = np.zeros(60)
+    once[3] = 1.0  # not constant, but neither its level before nor that after
+    metrics = observation.metrics.assign(
+        **{f"{service}_tcp-retransmits": once for service in (PROXY, HEAD, FIRST, SECOND)}
+    )
+    ranking = run(dataclasses.replace(observation, metrics=metrics))
+    assert ranking.services[0] == SECOND
+    assert not [item for item in ranking.evidence if "retransmits" in str(item.indicator)]

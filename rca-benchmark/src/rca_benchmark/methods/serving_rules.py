@@ -203,7 +203,8 @@ def _share_at_this_end(row: Any, rows: list[Any], neighbours: dict[str, set[str]
         for other in rows
         if other.metric == row.metric and other.service in neighbours[row.service]
     ]
-    return float(own / max([own, *others]))
+    largest = max([own, *others])
+    return float(own / largest) if largest else 0.0
 
 
 def _unexplained(observation: Observation, table: pd.DataFrame) -> dict[str, float]:
