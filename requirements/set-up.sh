@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes one of the two virtual environments, unless it is there and up to date.
 #
-#   requirements/set-up.sh dev [PYTHON]     .venv: the project, Ansible, tests and linters (about 1 GB)
+#   requirements/set-up.sh dev [PYTHON]     .venv: the project, Ansible, tests and linters (about 1.5 GB)
 #   requirements/set-up.sh serve [PYTHON]   .venv-serve: Ray Serve and vLLM for CPUs (about 3 GB)
 #
 # Versions are pinned in dev.txt, oracles.txt and serve.txt. torch comes as its CPU build: the version "+cpu" exists only there,
@@ -15,7 +15,7 @@ torch_cpu_index=https://download.pytorch.org/whl/cpu
 cd "$(dirname "$0")/.."
 
 case $kind in
-  dev) environment=.venv size="1 GB: Ansible, pandas, pytest, linters" inputs=(dev.txt oracles.txt ../pyproject.toml) ;;
+  dev) environment=.venv size="1.5 GB: Ansible, pandas, pytest, linters" inputs=(dev.txt oracles.txt ../pyproject.toml) ;;
   serve) environment=.venv-serve size="3 GB: Ray Serve, vLLM and PyTorch for CPUs" inputs=(serve.txt) ;;
   *) echo "set-up.sh: unknown environment '$kind'; choose dev or serve" >&2; exit 2 ;;
 esac

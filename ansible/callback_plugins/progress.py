@@ -71,6 +71,13 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc] # Ansible ships no 
         if action_of(task) not in QUIET_ACTIONS:
             self._say(task.get_name().strip())
 
+    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
+        """Say what a handler does, as of any task."""
+        if self._verbose:
+            super().v2_playbook_on_handler_task_start(task)
+        else:
+            self.v2_playbook_on_task_start(task, is_conditional=False)
+
     def v2_runner_on_ok(self, result: Any) -> None:
         """Show the text of a message; the success of anything else goes without saying."""
         if self._verbose:

@@ -131,7 +131,8 @@ def test_recording_goes_on_where_it_was_killed() -> None:
     playbook = [str(TOOLS / "ansible-playbook"), "execute-experiment.yaml", "--tags", tags]
     options = ["-e", "experiment=smoke", "-e", f"run_id={RUN}"]
     printed = run([*playbook, *options], REPOSITORY / "ansible")
-    assert f"to record: {DELAY_CASE}" in " ".join(printed.split())
+    assert f"complete {CPU_CASE}" in " ".join(printed.split())
+    assert f"to record {DELAY_CASE}" in " ".join(printed.split())
     assert (RUNS / RUN / "cases" / DELAY_CASE / "case.json").exists()
 
 
@@ -150,7 +151,8 @@ def test_the_load_generator_counts_what_vllm_counts(transport: str) -> None:
 
 def test_a_complete_run_is_scored_and_nothing_is_started() -> None:
     printed = run(EXPERIMENT)
-    assert "to record: none" in " ".join(printed.split())
+    assert "2 cases in " in printed
+    assert ", 0 to record" in " ".join(printed.split())
     assert "Start the supervisor" not in printed
     assert "AC@1" in printed
     board = pd.read_csv(RUNS / RUN / "evaluation/leaderboard.csv")
