@@ -21,6 +21,7 @@ import yaml
 ANSIBLE = Path(__file__).resolve().parents[1]
 TOOLS = Path(sys.executable).parent
 INVENTORY = ANSIBLE.parent / "inventories" / "example-cluster"
+QUERIES = ANSIBLE.parent / "rca-benchmark/src/rca_benchmark/export/queries"
 ROLES = sorted({path.parents[2].name for path in (ANSIBLE / "roles").glob("*/templates/*/*.j2")})
 CHARTS = sorted(
     (path.parents[2].name, path.name.removesuffix(".yaml.j2"))
@@ -31,6 +32,7 @@ DOCUMENTED = {
     "gpu-operator": {"dcgmExporter.config"},
     "istio-cni": {"profile"},
     "istiod": {"profile"},
+    "kuberay-operator": {"resources.requests", "watchNamespace"},
     "kube-prometheus-stack": {  # values of the charts that it brings
         "grafana.grafana.ini",
         "grafana.persistence",
@@ -39,7 +41,7 @@ DOCUMENTED = {
     },
 }
 # Parts that a chart hands on to the program as they are; its values hold a few of their keys.
-HANDED_ON = {"loki": ("loki.limits_config.",)}
+HANDED_ON = {"loki": ("loki.limits_config.",), "opentelemetry-collector": ("config.",)}
 # Charts that could not be had: their keys are not checked.
 NOT_AT_HAND = {"cilium"}
 
@@ -61,6 +63,10 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "render_out": str(out),
         "cluster_kubeconfig": "/nowhere/kubeconfig",
         "vault_grafana_password": "pass: 'word\"",
+        "vault_deepflow_password": "pass: 'word\"",
+        "vault_proxy_accounts": "admin:$6$salt$hash",
+        "prometheus_catalogue_file": str(QUERIES / "kubernetes.yaml"),
+        "checksums": {"nginx": {"all": "0" * 64}},
     }
     command = [str(TOOLS / "ansible-playbook"), "-i", str(INVENTORY), "tests/render.yaml"]
     done = subprocess.run(
@@ -71,9 +77,9 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def documents(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def documents(folder: Path, role: str = "*") -> Iterator[tuple[str, dict[str, Any]]]:
     """Every object that is sent, with the template that it comes from."""
-    for path in sorted(folder.glob("*/objects/*.yaml")):
+    for path in sorted(folder.glob(f"{role}/objects/*.yaml")):
         for document in yaml.safe_load_all(path.read_text()):
             if document is not None:
                 yield str(path.relative_to(folder)), document
@@ -91,6 +97,14 @@ def unknown_keys(given: Any, known: Any, where: str = "") -> Iterator[str]:
             yield from unknown_keys(value, known[key], path)
 
 
+def merged(given: Any, defaults: Any) -> Any:
+    """What a chart gets to see: its defaults with the overrides put in, as Helm does it."""
+    if not isinstance(given, dict) or not isinstance(defaults, dict):
+        return given
+    kept = {**defaults, **{key: merged(value, defaults.get(key)) for key, value in given.items()}}
+    return {key: value for key, value in kept.items() if key not in given or value is not None}
+
+
 @pytest.mark.parametrize(("role", "chart"), CHARTS)
 def test_a_chart_knows_every_value_that_we_set(
     rendered: Path, shared: Path, role: str, chart: str
@@ -104,7 +118,8 @@ def test_a_chart_knows_every_value_that_we_set(
     assert [key for key in found if not key.startswith(HANDED_ON.get(chart, ("-",)))] == []
     schema = shared / "charts" / chart / "values.schema.json"
     if schema.exists():
-        jsonschema.validate(values, json.loads(schema.read_text()))
+        validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
+        validator.validate(merged(values, defaults))
 
 
 def test_a_value_that_a_chart_does_not_know_is_found() -> None:
@@ -169,8 +184,8 @@ def test_no_metric_that_the_exporter_reads_is_dropped(rendered: Path) -> None:
         "cAdvisorMetricRelabelings"
     ]
     dropped = [rule["regex"] for rule in rules if rule["sourceLabels"] == ["__name__"]]
-    queries = ANSIBLE.parent / "rca-benchmark/src/rca_benchmark/export/queries/kubernetes.yaml"
-    read = set(re.findall(r"\bcontainer_[a-z_]+", queries.read_text()))
+    queries = (QUERIES / "kubernetes.yaml").read_text()
+    read = set(re.findall(r"\bcontainer_[a-z_]+", queries))
     assert len(read) > 5
     assert [name for name in read for regex in dropped if re.fullmatch(regex, name)] == []
 
@@ -180,8 +195,8 @@ def test_every_gpu_counter_that_the_exporter_reads_is_sampled(rendered: Path) ->
     counters = yaml.safe_load(path.read_text())["data"]["dcgm-metrics.csv"]
     sampled = {line.split(",")[0] for line in counters.splitlines()}
     for name in ("kubernetes", "original"):
-        file = ANSIBLE.parent / f"rca-benchmark/src/rca_benchmark/export/queries/{name}.yaml"
-        assert set(re.findall(r"DCGM_FI_[A-Z_]+", file.read_text())) <= sampled
+        read = (QUERIES / f"{name}.yaml").read_text()
+        assert set(re.findall(r"DCGM_FI_[A-Z_]+", read)) <= sampled
 
 
 def test_every_object_has_a_name_and_a_kind(rendered: Path) -> None:
@@ -193,3 +208,90 @@ def test_every_object_has_a_name_and_a_kind(rendered: Path) -> None:
         assert key not in seen, key
         seen.add(key)
     assert seen
+
+
+def test_dashboards_show_the_exporters_own_queries(rendered: Path) -> None:
+    catalogue = yaml.safe_load((QUERIES / "kubernetes.yaml").read_text())["queries"]
+    shown, uids = set(), set()
+    for _, document in documents(rendered, "prometheus"):
+        for name, text in (document.get("data") or {}).items():
+            dashboard = json.loads(text)
+            assert name == f"{dashboard['uid'].removeprefix('rca-llm-')}.json"
+            uids.add(dashboard["uid"])
+            assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+            shown |= {panel["title"].split()[0] for panel in dashboard["panels"]}
+            for panel in dashboard["panels"]:
+                expression = panel["targets"][0]["expr"]
+                assert not re.search(r"\$(rate|last|namespace|window)\b", expression)
+    assert uids == {"rca-llm-llm-serving", "rca-llm-gpu", "rca-llm-experiment"}
+    assert {query["metric"] for query in catalogue} == shown
+
+
+def pods(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Pod specs of our own objects."""
+    if document["kind"] in ("Deployment", "DaemonSet", "Job", "StatefulSet"):
+        yield document["spec"]["template"]["spec"]
+
+
+def test_our_pods_are_as_restricted_as_pods_can_be(rendered: Path) -> None:
+    seen = 0
+    for source, document in documents(rendered):
+        for pod in pods(document):
+            assert pod["securityContext"]["runAsNonRoot"], source
+            assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+            assert pod["automountServiceAccountToken"] is False
+            for container in pod["containers"]:
+                assert container["securityContext"]["allowPrivilegeEscalation"] is False
+                assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+                assert container["resources"]["limits"]
+                assert re.search("@sha256:[0-9a-f]{64}$", container["image"])
+                seen += 1
+    assert seen
+
+
+def test_nobody_may_do_everything(rendered: Path) -> None:
+    seen = 0
+    for source, document in documents(rendered):
+        assert document["kind"] not in ("ClusterRole", "ClusterRoleBinding"), source
+        for rule in document.get("rules", []) if document["kind"] == "Role" else []:
+            assert "*" not in rule["verbs"] + rule["resources"], source
+            assert "secrets" not in rule["resources"], source
+            seen += 1
+    assert seen
+
+
+def test_every_namespace_is_closed_and_has_a_level(rendered: Path) -> None:
+    wanted = yaml.safe_load((ANSIBLE / "configs" / "namespaces.yaml").read_text())["namespaces"]
+    made, closed = {}, {}
+    for _, document in documents(rendered, "namespaces"):
+        about = document["metadata"]
+        if document["kind"] == "Namespace":
+            made[about["name"]] = about["labels"]["pod-security.kubernetes.io/enforce"]
+        if document["kind"] == "NetworkPolicy":
+            assert document["spec"]["podSelector"] == {}
+            closed[about["namespace"]] = document["spec"]["ingress"]
+    assert made == {name: about["pod_security"] for name, about in wanted.items()}
+    assert set(closed) == set(wanted)
+    for name, about in wanted.items():
+        # Whoever may do more than `baseline` allows says why; whoever may come in is in the list.
+        assert ("why" in about) == (about["pod_security"] == "privileged"), name
+        assert len(closed[name]) == 1 + len(about.get("from", {}))
+        assert set(about.get("from", {})) <= set(wanted) | {"anywhere"}
+
+
+def test_every_part_of_a_collectors_pipelines_is_configured(rendered: Path, shared: Path) -> None:
+    chart = yaml.safe_load(
+        (shared / "charts" / "opentelemetry-collector" / "values.yaml").read_text()
+    )["config"]
+    values = rendered / "opentelemetry" / "values" / "opentelemetry-collector.yaml"
+    shipper = merged(yaml.safe_load(values.read_text())["config"], chart)
+    (traces,) = (
+        document["spec"]["config"]
+        for _, document in documents(rendered, "opentelemetry")
+        if document["kind"] == "OpenTelemetryCollector"
+    )
+    assert set(shipper["service"]["pipelines"]) == {"logs"}
+    for config in (shipper, traces):
+        for pipeline in config["service"]["pipelines"].values():
+            for kind in ("receivers", "processors", "exporters"):
+                assert set(pipeline[kind]) <= set(config[kind])
