@@ -21,10 +21,8 @@ import pytest
 
 ANSIBLE = Path(__file__).resolve().parents[1]
 SERVE_PYTHON = ANSIBLE.parent / ".venv-serve" / "bin" / "python"
-FOLDERS = [
-    ANSIBLE,
-    *(ANSIBLE / "roles" / role / "files" for role in ("local_stack", "chaos", "experiment")),
-]
+ROLES = ("local_stack", "chaos", "experiment", "nvidia_operator")
+FOLDERS = [ANSIBLE, *(ANSIBLE / "roles" / role / "files" for role in ROLES)]
 GROUP = "rcatest"
 SERVICES = ("rcatest-left", "rcatest-right")
 

@@ -7,6 +7,7 @@ the fixture `shared`); without them those tests skip.
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,9 +55,25 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Render all templates with the roles' defaults."""
+# Everything that chooses between parts of a template, chosen the other way than by default.
+OTHERWISE = {
+    "ray_namespace": "elsewhere",
+    "ray_proxy_api_key": "a key",
+    "ray_proxy_certificate": "-----BEGIN CERTIFICATE-----",
+    "ray_proxy_certificate_key": "-----BEGIN PRIVATE KEY-----",
+    "ray_proxy_node_port": 30826,
+    "nvidia_operator_driver": True,
+    "nvidia_operator_interval": "5s",
+    "istio_mesh_namespaces": ["one", "two"],
+    "chaos_mesh_targets": ["one", "two"],
+    "cilium_operator_replicas": 2,
+    "prometheus_stack_namespace": "elsewhere",
+}
+
+
+@pytest.fixture(scope="session", params=[{}, OTHERWISE], ids=["defaults", "otherwise"])
+def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Render all templates, with the roles' defaults and with other values."""
     out = tmp_path_factory.mktemp("rendered")
     variables = {
         "render_roles": ROLES,
@@ -67,6 +84,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "vault_proxy_accounts": "admin:$6$salt$hash",
         "prometheus_catalogue_file": str(QUERIES / "kubernetes.yaml"),
         "checksums": {"nginx": {"all": "0" * 64}},
+        **request.param,
     }
     command = [str(TOOLS / "ansible-playbook"), "-i", str(INVENTORY), "tests/render.yaml"]
     done = subprocess.run(
@@ -295,3 +313,71 @@ def test_every_part_of_a_collectors_pipelines_is_configured(rendered: Path, shar
         for pipeline in config["service"]["pipelines"].values():
             for kind in ("receivers", "processors", "exporters"):
                 assert set(pipeline[kind]) <= set(config[kind])
+
+
+def proxy_configuration(rendered: Path) -> str:
+    """The proxy's nginx.conf."""
+    (found,) = (
+        document["data"]["nginx.conf"]
+        for _, document in documents(rendered, "ray")
+        if document["kind"] == "ConfigMap"
+    )
+    return str(found)
+
+
+def test_the_proxy_asks_for_an_account_where_programs_can_be_run(rendered: Path) -> None:
+    text = proxy_configuration(rendered)
+    blocks = dict(re.findall(r"location (\S+) \{\n(.*?)\n    \}", text, re.S))
+    for place in ("/dashboard/", "/prometheus/"):
+        assert "auth_basic_user_file" in blocks[place]
+    assert "$has_key" in blocks["/"]
+
+
+def test_nginx_understands_the_proxys_configuration(rendered: Path, tmp_path: Path) -> None:
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None:
+        pytest.skip("needs nginx")
+    text = proxy_configuration(rendered)
+    # An nginx of any age, without the OpenTelemetry module, on a machine that is no pod.
+    text = re.sub(r"otel_exporter \{.*?\}|load_module .*?;|otel_\w+ .*?;", "", text, flags=re.S)
+    text = re.sub(r"\$otel_\w+", "-", text)
+    text = re.sub(r"server \S+ resolve;", "server 127.0.0.1:1;", text)
+    text = text.replace("kube-dns.kube-system.svc.cluster.local", "127.0.0.1")
+    text = re.sub("(?<= )/tmp(?=/)", str(tmp_path), text)
+    text = re.sub("/etc/nginx/(secrets|tls)", str(tmp_path), text)
+    certificate = ["-keyout", tmp_path / "tls.key", "-out", tmp_path / "tls.crt", "-subj", "/CN=a"]
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *map(str, certificate)]
+    subprocess.run(new, check=True, capture_output=True)
+    (tmp_path / "api-key.conf").write_text('"Bearer key" 1;\n')
+    (tmp_path / "accounts").write_text("admin:$6$salt$hash\n")
+    (tmp_path / "nginx.conf").write_text(text)
+    done = subprocess.run(
+        [nginx, "-t", "-c", str(tmp_path / "nginx.conf")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_real_api_takes_our_objects(rendered: Path) -> None:
+    """Server-side, as a dry run, in the namespace `default`; kinds that it lacks are left out."""
+    config = os.environ.get("KUBECONFIG_TEST")
+    if not config:
+        pytest.skip("needs an API server: set KUBECONFIG_TEST to a kubeconfig")
+    from kubernetes import config as kubeconfig  # type: ignore[import-untyped] # no types
+    from kubernetes.dynamic import DynamicClient  # type: ignore[import-untyped]
+    from kubernetes.dynamic.exceptions import ResourceNotFoundError  # type: ignore[import-untyped]
+
+    client = DynamicClient(kubeconfig.new_client_from_config(config))
+    taken = 0
+    for _, document in documents(rendered):
+        try:
+            kind = client.resources.get(api_version=document["apiVersion"], kind=document["kind"])
+        except ResourceNotFoundError:
+            continue
+        place = {}
+        if "namespace" in document["metadata"]:
+            place = {"namespace": "default"}
+            document["metadata"]["namespace"] = "default"
+        options = {"dry_run": "All", "field_manager": "rca-llm-test", "force_conflicts": True}
+        client.server_side_apply(kind, document, **place, **options)
+        taken += 1
+    assert taken > 0

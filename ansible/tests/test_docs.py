@@ -62,3 +62,16 @@ def test_variables_carry_the_name_of_their_role(role: Path) -> None:
 )
 def test_values_fit_a_table(value: object, written: str) -> None:
     assert DOCS["code"](value) == written
+
+
+def test_the_table_of_components_has_the_pinned_versions() -> None:
+    pinned = DOCS["load"](ANSIBLE / "configs" / "versions.yaml")
+    readme = (ANSIBLE / "README.md").read_text()
+    rows = [line.split(" | ") for line in readme.splitlines() if line.count(" | ") == 4]
+    versions = " ".join(row[2] for row in rows)
+    for about in (*pinned["versions"].values(), *pinned["charts"].values()):
+        assert about["version"] in versions
+    for about in pinned["images"].values():
+        assert about["tag"] in versions
+    named = " ".join(row[1] for row in rows)
+    assert [name for name in pinned["charts"] if f"`{name}`" not in named] == []
