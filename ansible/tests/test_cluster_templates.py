@@ -4,6 +4,7 @@ Charts' own values and schemas, and the schemas of custom resources, lie outside
 the fixture `shared`); without them those tests skip.
 """
 
+import importlib
 import json
 import os
 import re
@@ -362,16 +363,15 @@ def test_a_real_api_takes_our_objects(rendered: Path) -> None:
     config = os.environ.get("KUBECONFIG_TEST")
     if not config:
         pytest.skip("needs an API server: set KUBECONFIG_TEST to a kubeconfig")
-    from kubernetes import config as kubeconfig  # type: ignore[import-untyped] # no types
-    from kubernetes.dynamic import DynamicClient  # type: ignore[import-untyped]
-    from kubernetes.dynamic.exceptions import ResourceNotFoundError  # type: ignore[import-untyped]
+    config_of: Any = importlib.import_module("kubernetes.config")
+    dynamic: Any = importlib.import_module("kubernetes.dynamic")  # the library has no types
 
-    client = DynamicClient(kubeconfig.new_client_from_config(config))
+    client = dynamic.DynamicClient(config_of.new_client_from_config(config))
     taken = 0
     for _, document in documents(rendered):
         try:
             kind = client.resources.get(api_version=document["apiVersion"], kind=document["kind"])
-        except ResourceNotFoundError:
+        except dynamic.exceptions.ResourceNotFoundError:
             continue
         place = {}
         if "namespace" in document["metadata"]:
