@@ -1,7 +1,7 @@
 """Keep what the kubernetes platform downloads pinned: configs/versions.yaml and checksums.yaml.
 
 Usage: python versions.py lock        download everything once, write its SHA-256 (of an image: its
-                                      digest) to configs/checksums.yaml
+                                      digest; of a model: its commit) to configs/checksums.yaml
        python versions.py outdated    print what is behind its newest stable release; exits with 3
                                       if anything is
 
@@ -20,6 +20,7 @@ from urllib.parse import quote, urljoin
 import requests
 import yaml
 
+HUGGING_FACE = "https://huggingface.co/api/models/{}"
 CONFIGS = Path(__file__).resolve().parent / "configs"
 RELEASES = "https://api.github.com/repos/{}/releases/latest"
 TIMEOUT_S = 60
@@ -134,6 +135,18 @@ def image_digest(about: dict[str, Any]) -> str:
     return digest.removeprefix("sha256:")
 
 
+def model_revisions(folder: Path) -> dict[str, str]:
+    """Return the newest commit of each model that is downloaded, by the model's name."""
+    found = {}
+    for path in sorted(folder.glob("*.yaml")):
+        about = yaml.safe_load(path.read_text())
+        if "model_source" in about:
+            source = about["model_source"]["huggingface"]
+            print(f"model {source}", flush=True)
+            found[about["model_name"]] = get(HUGGING_FACE.format(source)).json()["sha"]
+    return found
+
+
 def lock(pinned: dict[str, Any]) -> dict[str, Any]:
     """Return the checksums of everything that is pinned."""
     found: dict[str, Any] = {}
@@ -186,7 +199,8 @@ def main() -> None:
     pinned = yaml.safe_load((CONFIGS / "versions.yaml").read_text())
     try:
         if command == "lock":
-            write(CONFIGS / "checksums.yaml", lock(pinned))
+            models = {"models": model_revisions(CONFIGS / "models")}
+            write(CONFIGS / "checksums.yaml", {**lock(pinned), **models})
             return
         behind = list(outdated(pinned))
     except VersionError as error:

@@ -56,6 +56,8 @@ def shared() -> Path:
     return folder
 
 
+MODELS = ANSIBLE / "configs" / "models"
+IMAGE = "registry.example/serving@sha256:" + "0" * 64
 # Everything that chooses between parts of a template, chosen the other way than by default.
 OTHERWISE = {
     "ray_namespace": "elsewhere",
@@ -69,6 +71,10 @@ OTHERWISE = {
     "chaos_mesh_targets": ["one", "two"],
     "cilium_operator_replicas": 2,
     "prometheus_stack_namespace": "elsewhere",
+    "model_parallelism": {"data": 2, "tensor": 2, "pipeline": 2, "head_serves": True},
+    "model_folder": "/models/tiny",
+    "model_token": "a token",
+    **yaml.safe_load((MODELS / "tiny-llama.yaml").read_text()),
 }
 
 
@@ -84,8 +90,11 @@ def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         "vault_deepflow_password": "pass: 'word\"",
         "vault_proxy_accounts": "admin:$6$salt$hash",
         "prometheus_catalogue_file": str(QUERIES / "kubernetes.yaml"),
-        "checksums": {"nginx": {"all": "0" * 64}},
-        **request.param,
+        "checksums": {"nginx": {"all": "0" * 64}, "models": {}},
+        "model_image": IMAGE,
+        "model_revision": "0" * 40,
+        "model_programs": str(ANSIBLE / "roles/model/files"),
+        **(request.param or yaml.safe_load((MODELS / "phi-4.yaml").read_text())),
     }
     command = [str(TOOLS / "ansible-playbook"), "-i", str(INVENTORY), "tests/render.yaml"]
     done = subprocess.run(
@@ -250,6 +259,15 @@ def pods(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Pod specs of our own objects."""
     if document["kind"] in ("Deployment", "DaemonSet", "Job", "StatefulSet"):
         yield document["spec"]["template"]["spec"]
+    if document["kind"] == "RayService":
+        for group in groups(document):
+            yield group["template"]["spec"]
+
+
+def groups(service: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pods of a RayService: head first."""
+    cluster = service["spec"]["rayClusterConfig"]
+    return [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
 
 
 def test_our_pods_are_as_restricted_as_pods_can_be(rendered: Path) -> None:
@@ -259,7 +277,7 @@ def test_our_pods_are_as_restricted_as_pods_can_be(rendered: Path) -> None:
             assert pod["securityContext"]["runAsNonRoot"], source
             assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
             assert pod["automountServiceAccountToken"] is False
-            for container in pod["containers"]:
+            for container in pod["containers"] + pod.get("initContainers", []):
                 assert container["securityContext"]["allowPrivilegeEscalation"] is False
                 assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
                 assert container["resources"]["limits"]
@@ -381,3 +399,48 @@ def test_a_real_api_takes_our_objects(rendered: Path) -> None:
         client.server_side_apply(kind, document, **place, **options)
         taken += 1
     assert taken > 0
+
+
+def ray_service(rendered: Path) -> dict[str, Any]:
+    """The RayService that serves the model."""
+    (found,) = (o for _, o in documents(rendered, "model") if o["kind"] == "RayService")
+    return found
+
+
+def test_ray_pods_are_services_with_their_gpus(rendered: Path) -> None:
+    found = {}
+    for group in groups(ray_service(rendered)):
+        labels = group["template"]["metadata"]["labels"]
+        (container,) = group["template"]["spec"]["containers"]
+        assert container["name"] == labels["app"] == labels["rca-llm/service"]
+        found[container["name"]] = container["resources"]["limits"].get("nvidia.com/gpu", 0)
+        assert "metrics" in {port["name"] for port in container["ports"]}
+        environment = {entry["name"]: entry for entry in container["env"]}
+        assert environment["OTEL_SERVICE_NAME"]["value"] == container["name"]
+        assert environment["PYTHONPATH"]["value"] == "/opt/rca-llm"  # with and without a token
+    few = {"ray-head": 0, "ray-replicas-0": 1, "ray-replicas-1": 1}
+    many = {"ray-head": 2, "ray-replicas-0": 2, "ray-replicas-1": 2, "ray-replicas-2": 2}
+    assert found in (few, many)
+
+
+def test_serve_gets_what_the_serving_module_takes(rendered: Path) -> None:
+    service = ray_service(rendered)
+    serving = yaml.safe_load(service["spec"]["serveConfigV2"])
+    (application,) = serving["applications"]
+    module, function = application["import_path"].split(":")
+    code = (ANSIBLE / "roles/model/files" / f"{module}.py").read_text()
+    assert f"def {function}(config: dict[str, Any])" in code
+    taken = set(
+        re.findall(r'config(?:\.get\(|\[)"(\w+)"', code.split("def build")[1].split("def ")[0])
+    )
+    assert set(application["args"]) <= taken
+    engine, gpus = application["args"]["engine"], len(groups(service)) == 4
+    assert engine["max_model_len"]
+    if gpus:
+        assert application["args"]["placement_group_bundles"] == [{"CPU": 1}] + [
+            {"CPU": 1, "GPU": 1}
+        ] * (engine["tensor_parallel_size"] * engine["pipeline_parallel_size"])
+        assert engine["model"] == "/models/tiny"
+    else:
+        assert application["args"]["ray_actor_options"]["num_gpus"] == 1
+        assert engine["revision"] == "0" * 40

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,15 @@ import yaml
 ANSIBLE = Path(__file__).resolve().parents[1]
 SERVICES = ["nginx-proxy", "ray-head", "ray-replicas-0", "ray-replicas-1"]
 PLATFORMS = {"local": SERVICES, "kubernetes": [*SERVICES, "ray-replicas-2"]}
+PARALLELISM = {"data": 2, "tensor": 1, "pipeline": 1, "head_serves": False}
+MODEL: dict[str, Any] = {
+    "model_name": "small",
+    "model_platforms": ["kubernetes"],
+    "model_context_tokens": 64,
+    "model_source": {"huggingface": "somebody/small", "gated": False},
+    "model_weights_gib": 0.5,
+    "model_engine": {"max_model_len": 32},
+}
 CASES: list[dict[str, Any]] = [
     {"fault": "cpu", "targets": ["ray-replicas-1"], "repetitions": 2},
     {"fault": "delay", "targets": ["ray-head"], "repetitions": 1, "parameters": {"ms": 7.5}},
@@ -32,6 +42,7 @@ EXPERIMENT: dict[str, Any] = {
     "experiment_faults": CASES,
     "experiment_controls": 0,
     "experiment_order": "listed",
+    "experiment_parallelism": PARALLELISM,
 }
 FAULTS = {
     "cpu": {
@@ -75,9 +86,8 @@ def configs(tmp_path: Path) -> Path:
     """Write the configuration of one experiment and return its folder."""
     files = {
         "faults": {"faults": FAULTS},
-        "models/small": {"model_name": "small", "model_platforms": ["local"]},
-        "models/large": {"model_name": "large", "model_platforms": ["kubernetes"]},
-        "models/unused": {"model_name": "unused"},
+        "models/small": MODEL | {"model_platforms": ["local"]},
+        "models/large": MODEL | {"model_name": "large"},
         "experiments/demo": EXPERIMENT,
         "experiments/other": EXPERIMENT,
     }
@@ -85,6 +95,7 @@ def configs(tmp_path: Path) -> Path:
         path = tmp_path / "configs" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(content))
+    shutil.copytree(ANSIBLE / "configs" / "schemas", tmp_path / "configs" / "schemas")
     return tmp_path / "configs"
 
 
@@ -142,7 +153,7 @@ def test_the_definition_changes_with_what_is_recorded(plan: Plan, configs: Path)
     assert plan()["definition_sha256"] == first
     assert plan(EXPERIMENT | {"experiment_seed": 2})["definition_sha256"] != first
     model = configs / "models" / "small.yaml"
-    model.write_text(model.read_text() + "model_recipe: {layers: 2}\n")
+    model.write_text(model.read_text() + "model_quantization: fp8\n")
     assert plan()["definition_sha256"] != first
 
 
@@ -173,7 +184,7 @@ def test_a_run_goes_on_only_with_its_own_definition(
 @pytest.mark.parametrize(
     ("where", "value", "message"),
     [
-        ("experiment_model", "big", "unknown model 'big'; choose one of: large, small, unused"),
+        ("experiment_model", "big", "unknown model 'big'; choose one of: large, small"),
         ("experiment_faults.0.fault", "gpu", "unknown fault 'gpu'; choose one of: cpu, delay"),
         (
             "experiment_faults.0.targets",
@@ -211,9 +222,7 @@ def test_an_unknown_experiment_comes_with_the_valid_ones(
     assert str(caught.value) == "unknown experiment 'demos'; choose one of: demo, other"
 
 
-@pytest.mark.parametrize(
-    ("model", "platform"), [("small", "kubernetes"), ("unused", "local"), ("unused", "kubernetes")]
-)
+@pytest.mark.parametrize(("model", "platform"), [("small", "kubernetes"), ("large", "local")])
 def test_a_model_runs_on_its_platforms_only(
     plan: Plan, planner: ModuleType, model: str, platform: str
 ) -> None:
@@ -228,6 +237,7 @@ def test_a_model_runs_on_its_platforms_only(
         ("experiment_seed", True, "demo.yaml: experiment_seed: True is no number"),
         ("experiment_seed", 1.0, "demo.yaml: experiment_seed: 1.0 is no whole number"),
         ("experiment_seed", -1, "experiment_seed: -1 lies outside 0 to 4.29497e+09"),
+        ("experiment_parallelism.data", 0, "experiment_parallelism.data: 0 lies outside 1 to 64"),
         ("experiment_load.rate", 0, "experiment_load.rate: 0 lies outside 0.01 to inf"),
         ("experiment_load.rate", float("inf"), "experiment_load.rate: inf is no number"),
         ("experiment_load.rate", float("nan"), "experiment_load.rate: nan is no number"),
@@ -444,3 +454,49 @@ def test_every_fault_we_ship_is_described_and_can_be_made_locally() -> None:
         assert set(made["chaos_remains"]) <= set(made["chaos_program"])
         for about in fault["parameters"].values():
             assert about["minimum"] <= about["default"] <= about["maximum"]
+
+
+def test_a_model_that_breaks_the_schema_is_named(
+    plan: Plan, planner: ModuleType, configs: Path
+) -> None:
+    model = MODEL | {"model_platforms": ["local"], "model_source": {"huggingface": "small"}}
+    (configs / "models/small.yaml").write_text(yaml.safe_dump(model))
+    assert refusal(planner, plan).startswith("models/small.yaml: $.model_source: ")
+
+
+def test_a_load_longer_than_the_model_is_refused(plan: Plan, planner: ModuleType) -> None:
+    message = refusal(planner, plan, put(EXPERIMENT, "experiment_load.prompt_tokens", 29))
+    assert message == (
+        "experiment_load: 29 tokens of prompt and 4 of answer are more than the 32 (max_model_len) "
+        "that small is served with"
+    )
+
+
+def test_a_cluster_has_the_services_that_are_asked_for(plan: Plan) -> None:
+    experiment = EXPERIMENT | {
+        "experiment_model": "large",
+        "experiment_faults": CASES[:1],
+        "experiment_parallelism": {"data": 3, "head_serves": True},
+    }
+    made = plan(experiment, "kubernetes")
+    assert made["services"] == ["nginx-proxy", "ray-head", "ray-replicas-0", "ray-replicas-1"]
+    assert made["experiment"]["experiment_parallelism"] == {
+        **PARALLELISM,
+        "data": 3,
+        "head_serves": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "parallelism", [{"data": 3}, {"tensor": 2}, {"pipeline": 2}, {"head_serves": True}]
+)
+def test_this_machine_serves_what_its_inventory_has(
+    plan: Plan, planner: ModuleType, parallelism: dict[str, Any]
+) -> None:
+    message = refusal(planner, plan, EXPERIMENT | {"experiment_parallelism": parallelism})
+    assert message.startswith("experiment_parallelism: platform local serves data: 2 with")
+
+
+def test_without_a_word_this_machine_serves_with_all_its_replicas(plan: Plan) -> None:
+    experiment = {k: v for k, v in EXPERIMENT.items() if k != "experiment_parallelism"}
+    assert plan(experiment)["experiment"]["experiment_parallelism"] == PARALLELISM

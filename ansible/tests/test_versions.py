@@ -56,6 +56,7 @@ def web(versions: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simpl
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
         monkeypatch.setattr(versions, "RELEASES", url + "/releases/{}")
+        monkeypatch.setattr(versions, "HUGGING_FACE", url + "/models/{}")
         yield SimpleNamespace(files=files, headers=headers, log=log, url=url)
         server.shutdown()
 
@@ -169,7 +170,7 @@ def test_checksums_are_written_whole_or_not_at_all(
     monkeypatch.setattr("sys.argv", ["versions.py", "lock"])
     versions.main()
     written = yaml.safe_load((tmp_path / "checksums.yaml").read_text())
-    assert written == {"checksums": {"one": {"all": sha256(b"one")}}}
+    assert written == {"checksums": {"models": {}, "one": {"all": sha256(b"one")}}}
     before = (tmp_path / "checksums.yaml").read_text()
     web.files.clear()
     with pytest.raises(SystemExit, match=r"versions\.py lock: .*one\.yaml: 404"):
@@ -188,3 +189,14 @@ def test_everything_is_pinned_to_one_release_with_a_reason() -> None:
             assert "latest" not in version, name
     mesh = {a["version"] for n, a in pinned["charts"].items() if n.startswith("istio")}
     assert len(mesh) == 1
+
+
+def test_a_models_revision_is_its_repositorys_newest(
+    versions: ModuleType, web: SimpleNamespace, tmp_path: Path
+) -> None:
+    made = {"model_name": "made", "model_recipe": {}}
+    source = {"huggingface": "somebody/Small-1", "gated": True}
+    for about in (made, {"model_name": "small", "model_source": source}):
+        (tmp_path / f"{about['model_name']}.yaml").write_text(yaml.safe_dump(about))
+    web.files["/models/somebody/Small-1"] = json.dumps({"sha": "ab" * 20}).encode()
+    assert versions.model_revisions(tmp_path) == {"small": "ab" * 20}

@@ -8,7 +8,7 @@ Usage: plan.py --experiment NAME --configs DIR --platform P --services A,B,... -
        plan.py --fault FAULT --target SERVICE --parameters JSON --configs DIR --platform P
                --services A,B,...
 
-The first prints JSON: {"experiment", "definition_sha256",
+The first prints JSON: {"experiment", "definition_sha256", "services",
               "mechanisms": {fault: [names, best first]},
               "cases": [{"id", "fault", "target", "parameters", "seed", "complete"}]}
 
@@ -26,6 +26,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import yaml
 
 from rca_benchmark.dataset.native import is_complete
@@ -39,9 +40,13 @@ KEYS = {
     "experiment_faults",
     "experiment_controls",  # how many cases without a fault
     "experiment_order",
+    "experiment_parallelism",
 }
-OPTIONAL = {"experiment_controls": 0, "experiment_order": "listed"}
+OPTIONAL = {"experiment_controls": 0, "experiment_order": "listed", "experiment_parallelism": {}}
 ORDERS = ("listed", "random")
+# How the model is spread: replicas, GPUs of a pod that share each layer, pods that share the layers
+# of a replica, and whether Ray's head is one of the pods that serve, as in the study.
+PARALLELISM = {"data": 2, "tensor": 1, "pipeline": 1, "head_serves": False}
 # Without controls nobody can tell what the stack does by itself; a demonstration may go without.
 MOST_WITHOUT_CONTROL = 4
 # What a minute of recording leaves: the case and its work folder, logs and Prometheus' data.
@@ -111,6 +116,35 @@ def check_settings(experiment: dict[str, Any], where: str) -> None:
         whole(f"{where}: experiment_load.{name}", load[name], 1)
     if not isinstance(experiment["experiment_faults"], list):
         raise PlanError(f"{where}: experiment_faults is no list")
+    parallelism = experiment["experiment_parallelism"]
+    same_keys(f"{where}: experiment_parallelism", parallelism, set(PARALLELISM))
+    for name in ("data", "tensor", "pipeline"):
+        whole(f"{where}: experiment_parallelism.{name}", parallelism[name], 1, 64)
+    if not isinstance(parallelism["head_serves"], bool):
+        raise PlanError(f"{where}: experiment_parallelism.head_serves is neither true nor false")
+
+
+def replicas_in(services: list[str]) -> int:
+    """Count the services that only serve."""
+    return sum(service.startswith("ray-replicas-") for service in services)
+
+
+def services_of(parallelism: dict[str, Any], platform: str, given: list[str]) -> list[str]:
+    """Return the services of the stack: those that the local platform has, or as many as are asked.
+
+    Raises:
+        PlanError: the local platform has other replicas than the experiment asks for.
+    """
+    pods = parallelism["data"] * parallelism["pipeline"] - parallelism["head_serves"]
+    if platform == "kubernetes":
+        return ["nginx-proxy", "ray-head", *(f"ray-replicas-{i}" for i in range(pods))]
+    there = replicas_in(given)
+    if parallelism != {**PARALLELISM, "data": there}:
+        raise PlanError(
+            f"experiment_parallelism: platform {platform} serves data: {there} with tensor: 1, "
+            "pipeline: 1 and head_serves: false; its replicas are the inventory's pods"
+        )
+    return given
 
 
 def parameters_of(
@@ -201,6 +235,25 @@ def check_disk(run_dir: Path, cases: list[dict[str, Any]], windows: dict[str, in
         )
 
 
+def check_model(configs: Path, name: str, platform: str, load: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a model that the platform can serve with this load."""
+    choose("model", name, [p.stem for p in configs.glob("models/*.yaml")])
+    model = read(configs / "models" / f"{name}.yaml")
+    try:
+        jsonschema.validate(model, read(configs / "schemas" / "model.yaml"))
+    except jsonschema.ValidationError as error:
+        raise PlanError(f"models/{name}.yaml: {error.json_path}: {error.message}") from error
+    if platform not in model["model_platforms"]:
+        raise PlanError(f"model {name} does not run on platform {platform}")
+    longest, tokens = model["model_engine"]["max_model_len"], load["prompt_tokens"]
+    if tokens + load["output_tokens"] > longest:
+        raise PlanError(
+            f"experiment_load: {tokens} tokens of prompt and {load['output_tokens']} of answer are "
+            f"more than the {longest} (max_model_len) that {name} is served with"
+        )
+    return model
+
+
 def read(path: Path) -> dict[str, Any]:
     """Read a YAML mapping."""
     try:
@@ -226,13 +279,15 @@ def plan(
     choose("experiment", name, [path.stem for path in configs.glob("experiments/*.yaml")])
     path = configs / "experiments" / f"{name}.yaml"
     experiment = {**OPTIONAL, **read(path)}
+    parallelism = mapping(
+        f"{path.name}: experiment_parallelism", experiment["experiment_parallelism"]
+    )
+    there = {"data": replicas_in(services)} if platform == "local" else {}
+    experiment["experiment_parallelism"] = {**PARALLELISM, **there, **parallelism}
     check_settings(experiment, path.name)
-    choose("model", experiment["experiment_model"], [p.stem for p in configs.glob("models/*.yaml")])
-    model = read(configs / "models" / f"{experiment['experiment_model']}.yaml")
-    if platform not in (model.get("model_platforms") or []):
-        raise PlanError(
-            f"model {experiment['experiment_model']} does not run on platform {platform}"
-        )
+    load = experiment["experiment_load"]
+    model = check_model(configs, experiment["experiment_model"], platform, load)
+    services = services_of(experiment["experiment_parallelism"], platform, services)
     faults = read(configs / "faults.yaml")["faults"]
     cases = cases_of(experiment, faults, services, platform)
     definition = json.dumps([experiment, model, cases], sort_keys=True)
@@ -251,6 +306,7 @@ def plan(
     return {
         "experiment": experiment,
         "definition_sha256": digest,
+        "services": services,
         "mechanisms": {fault: faults[fault]["mechanisms"][platform] for fault in used},
         "cases": cases,
     }
@@ -289,7 +345,7 @@ def main() -> None:
         parser.add_argument(name, default="{}")
     parser.add_argument("--configs", type=Path, required=True)
     parser.add_argument("--platform", required=True)
-    parser.add_argument("--services", required=True)
+    parser.add_argument("--services", default="")
     parser.add_argument("--run-dir", type=Path, default=Path())
     parser.add_argument("--limit", type=int)
     args = parser.parse_args()

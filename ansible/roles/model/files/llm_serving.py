@@ -7,6 +7,9 @@ serving path: proxy -> replica -> engine. Replicas are spread one per Ray node.
 Usage: python llm_serving.py CONFIG.json     deploys and waits until every replica answers
 CONFIG.json: {"app", "replicas", "nodes": [addresses], "nodes_timeout_s", "http": {...},
               "ray_actor_options": {...}, "max_ongoing_requests", "engine": {vLLM engine arguments}}
+
+On Kubernetes, KubeRay deploys `llm_serving:build` with the same keys as arguments; a replica of
+several GPUs has "placement_group_bundles" and "placement_group_strategy" besides.
 """
 
 import json
@@ -19,6 +22,7 @@ from typing import Any
 import ray
 from opentelemetry import propagate, trace
 from ray import serve
+from ray.serve import Application
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -104,20 +108,36 @@ def wait_for_nodes(addresses: list[str], timeout_s: float) -> None:
         time.sleep(0.5)
 
 
-def deploy(config: dict[str, Any]) -> None:
-    """Start Serve's proxy on the head node only, deploy the application, wait until it is ready."""
-    ray.init(address="auto", logging_level="warning")
-    wait_for_nodes(config["nodes"], config["nodes_timeout_s"])
-    serve.start(proxy_location="HeadOnly", http_options=config["http"])
-    application = VLLMReplica.options(  # type: ignore[attr-defined]  # the decorator adds it
+def build(config: dict[str, Any]) -> Application:
+    """Return the application as it is described.
+
+    A replica with a placement group has its GPUs where the group puts them; Serve takes no limit of
+    replicas per node beside one.
+    """
+    options: dict[str, Any] = {}
+    if config.get("placement_group_bundles"):
+        options = {
+            "placement_group_bundles": config["placement_group_bundles"],
+            "placement_group_strategy": config["placement_group_strategy"],
+            "max_replicas_per_node": None,
+        }
+    return VLLMReplica.options(  # type: ignore[attr-defined]  # the decorator adds it
         num_replicas=config["replicas"],
         max_ongoing_requests=config["max_ongoing_requests"],
         ray_actor_options=config["ray_actor_options"],
         health_check_period_s=5,
         health_check_timeout_s=30,
         logging_config={"encoding": "JSON", "log_level": "INFO"},
+        **options,
     ).bind(config["engine"])
-    serve.run(application, name=config["app"], route_prefix="/")
+
+
+def deploy(config: dict[str, Any]) -> None:
+    """Start Serve's proxy on the head node only, deploy the application, wait until it is ready."""
+    ray.init(address="auto", logging_level="warning")
+    wait_for_nodes(config["nodes"], config["nodes_timeout_s"])
+    serve.start(proxy_location="HeadOnly", http_options=config["http"])
+    serve.run(build(config), name=config["app"], route_prefix="/")
     print(f"{config['app']}: {config['replicas']} replicas answer", flush=True)
 
 
