@@ -21,7 +21,7 @@ import pytest
 
 ANSIBLE = Path(__file__).resolve().parents[1]
 SERVE_PYTHON = ANSIBLE.parent / ".venv-serve" / "bin" / "python"
-ROLES = ("local_stack", "chaos", "experiment", "model", "nvidia_operator")
+ROLES = ("local_stack", "chaos", "experiment", "load", "model", "nvidia_operator")
 FOLDERS = [ANSIBLE, *(ANSIBLE / "roles" / role / "files" for role in ROLES)]
 GROUP = "rcatest"
 SERVICES = ("rcatest-left", "rcatest-right")

@@ -73,6 +73,10 @@ OTHERWISE = {
     "prometheus_stack_namespace": "elsewhere",
     "model_parallelism": {"data": 2, "tensor": 2, "pipeline": 2, "head_serves": True},
     "model_folder": "/models/tiny",
+    "load_shards": 3,
+    "load_shares_node": True,
+    "load_image": IMAGE,
+    "load_api_key": "a key",
     "model_token": "a token",
     **yaml.safe_load((MODELS / "tiny-llama.yaml").read_text()),
 }
@@ -82,6 +86,8 @@ OTHERWISE = {
 def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Render all templates, with the roles' defaults and with other values."""
     out = tmp_path_factory.mktemp("rendered")
+    wheel = out / "rca_llm-1-py3-none-any.whl"
+    wheel.write_bytes(b"a wheel")
     variables = {
         "render_roles": ROLES,
         "render_out": str(out),
@@ -90,7 +96,12 @@ def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         "vault_deepflow_password": "pass: 'word\"",
         "vault_proxy_accounts": "admin:$6$salt$hash",
         "prometheus_catalogue_file": str(QUERIES / "kubernetes.yaml"),
-        "checksums": {"nginx": {"all": "0" * 64}, "models": {}},
+        "checksums": {"nginx": {"all": "0" * 64}, "python": {"all": "0" * 64}, "models": {}},
+        "load_settings": {"arrivals": "poisson", "rate": 5, "prompt_tokens": 8, "output_tokens": 4},
+        "load_duration_s": 60,
+        "load_seed": 1,
+        "load_programs": str(ANSIBLE / "roles/load/files"),
+        "load_wheel": str(wheel),
         "model_image": IMAGE,
         "model_revision": "0" * 40,
         "model_programs": str(ANSIBLE / "roles/model/files"),
@@ -444,3 +455,17 @@ def test_serve_gets_what_the_serving_module_takes(rendered: Path) -> None:
     else:
         assert application["args"]["ray_actor_options"]["num_gpus"] == 1
         assert engine["revision"] == "0" * 40
+
+
+def test_every_shard_of_the_load_has_an_address_of_its_own(rendered: Path) -> None:
+    load = [document for _, document in documents(rendered, "load")]
+    (job,) = (o for o in load if o["kind"] == "Job")
+    assert job["spec"]["completionMode"] == "Indexed"
+    index = "batch.kubernetes.io/job-completion-index"
+    shards = {o["spec"]["selector"][index] for o in load if o["kind"] == "Service"}
+    assert shards == {str(n) for n in range(job["spec"]["completions"])}
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert f"--shard=$(JOB_COMPLETION_INDEX)/{len(shards)}" in container["command"]
+    (programs,) = (o for o in load if o["kind"] == "ConfigMap")
+    away = "affinity" in job["spec"]["template"]["spec"]
+    assert away == bool(programs.get("binaryData"))  # both as by default, or neither
