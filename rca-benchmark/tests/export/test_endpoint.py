@@ -194,6 +194,11 @@ class TestCluster:
         assert server.asked[0].startswith(f"{place}/api/v1/query_range?")
         assert server.headers[0]["Authorization"] == "Bearer cluster-token"
 
+    def test_a_pod_is_reached_in_the_same_way(self, serve_tls, kubeconfig):
+        kubeconfig(serve_tls(matrix).url)
+        endpoint = resolve("pod", "k8s://ray/pod/head-x7:8080")
+        assert endpoint.url.endswith("/api/v1/namespaces/ray/pods/head-x7:8080/proxy")
+
     def test_discovery_goes_the_same_way(self, serve_tls, kubeconfig, window, no_tick):
         def answer(path):
             if "targets" in path:

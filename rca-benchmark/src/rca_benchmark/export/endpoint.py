@@ -1,8 +1,9 @@
 """Where a back end answers: a plain address, or a service behind a Kubernetes API server.
 
-Addresses are ``http(s)://host:port/path`` or ``k8s://namespace/service:port``. The latter goes
-through the API server's service proxy with the current kubeconfig, so that nothing needs a node
-port: kubernetes.io/docs/tasks/access-application-cluster/access-cluster-services/
+Addresses are ``http(s)://host:port/path``, ``k8s://namespace/service:port`` or, for one pod,
+``k8s://namespace/pod/name:port``. The latter two go through the API server's proxy with the current
+kubeconfig, so that nothing needs a node port:
+kubernetes.io/docs/tasks/access-application-cluster/access-cluster-services/
 
 Credentials never stand in the arguments of a command: they come from the environment
 (``RCA_BENCHMARK_<BACK END>_TOKEN``, or ``..._USERNAME`` and ``..._PASSWORD``) or from files that
@@ -25,7 +26,9 @@ from rca_benchmark.errors import ExportError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_CLUSTER: Final = re.compile(r"k8s://(?P<namespace>[^/:]+)/(?P<service>[^/:]+):(?P<port>[^/:]+)/?")
+_CLUSTER: Final = re.compile(
+    r"k8s://(?P<namespace>[^/:]+)/(?P<pod>pod/)?(?P<name>[^/:]+):(?P<port>[^/:]+)/?"
+)
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 OPTIONS: Final = frozenset(
     {"username", "password_file", "token_file", "ca_file", "verify_tls", "timeout_s", "attempts"}
@@ -162,9 +165,8 @@ def _in_cluster(name: str, match: re.Match[str], limits: dict[str, Any]) -> Endp
     api = client.ApiClient(settings)
     headers: dict[str, str] = {}
     api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
-    path = "/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy".format(
-        **match.groupdict()
-    )
+    kind = "pods" if match["pod"] else "services"
+    path = f"/api/v1/namespaces/{match['namespace']}/{kind}/{match['name']}:{match['port']}/proxy"
     pair = (settings.cert_file, settings.key_file)
     certificate = (pair[0], pair[1]) if pair[0] and pair[1] else None
     verify = settings.verify_ssl and (settings.ssl_ca_cert or True)
