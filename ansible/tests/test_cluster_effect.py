@@ -45,7 +45,9 @@ def pod(name: str, created: str, **more: Any) -> dict[str, Any]:
             }
         ],
     }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {**about, **more}, "status": status}
+    spec = {"nodeName": "n-1", "containers": [{"name": "c"}]}
+    made = {"apiVersion": "v1", "kind": "Pod", "spec": spec, "status": status}
+    return {**made, "metadata": {**about, **more}}
 
 
 def measured(kubeconfig: Path, *arguments: str) -> tuple[int, str, str]:
@@ -72,7 +74,7 @@ def test_the_youngest_pod_of_a_service_counts(api: ClusterApi, tmp_path: Path) -
     assert status == 0, errors
     found = json.loads(printed)
     assert found.pop("at_ns") > 0
-    assert found == {"name": "new", "uid": "u-2", "ready": True, "restarts": 2}
+    assert found == {"name": "new", "uid": "u-2", "node": "n-1", "ready": True, "restarts": 2}
 
 
 def test_a_service_without_a_pod_is_not_ready(api: ClusterApi, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ ANSIBLE = Path(__file__).resolve().parents[1]
 TOOLS = Path(sys.executable).parent
 INVENTORY = ANSIBLE.parent / "inventories" / "example-cluster"
 QUERIES = ANSIBLE.parent / "rca-benchmark/src/rca_benchmark/export/queries"
-ROLES = sorted({path.parents[2].name for path in (ANSIBLE / "roles").glob("*/templates/*/*.j2")})
+ROLES = sorted({p.parents[2].name for p in (ANSIBLE / "roles").glob("*/templates/[ov]*s/*.j2")})
 CHARTS = sorted(
     (path.parents[2].name, path.name.removesuffix(".yaml.j2"))
     for path in (ANSIBLE / "roles").glob("*/templates/values/*.j2")

@@ -70,8 +70,9 @@ def memory(endpoint: Endpoint, namespace: str, service: str) -> dict[str, Any]:
 
 
 def power(endpoint: Endpoint, namespace: str, service: str) -> dict[str, Any]:
-    """Power limit of each GPU of the pod, as DCGM reads it back: UUID -> W."""
-    pod = pod_of(namespace, service)["name"]
+    """Power limit of each GPU of the pod, as DCGM reads it back: UUID -> W; and the pod's node."""
+    about = pod_of(namespace, service)
+    pod = about["name"]
     query = "last_over_time(DCGM_FI_DEV_POWER_MGMT_LIMIT{%s}[20s])"
     limits = {}
     for label in ("pod", "exported_pod"):
@@ -79,7 +80,7 @@ def power(endpoint: Endpoint, namespace: str, service: str) -> dict[str, Any]:
             limits[labels["UUID"]] = value
     if not limits:
         raise EffectError(f"pod {pod} has no GPU whose power limit is known")
-    return {"limits_w": limits}
+    return {"limits_w": limits, "node": about["node"]}
 
 
 def pod_of(namespace: str, service: str) -> dict[str, Any]:
@@ -96,11 +97,11 @@ def pod_of(namespace: str, service: str) -> dict[str, Any]:
         raise EffectError(f"pods of {namespace}: {error}".splitlines()[0]) from error
     alive = [item for item in pods.items if not item.metadata.deletion_timestamp]
     if not alive:
-        return {"name": None, "uid": None, "ready": False, "restarts": 0}
+        return {"name": None, "uid": None, "node": None, "ready": False, "restarts": 0}
     item = max(alive, key=lambda pod: pod.metadata.creation_timestamp)
     conditions = {c.type: c.status for c in item.status.conditions or []}
     restarts = sum(status.restart_count for status in item.status.container_statuses or [])
-    about = {"name": item.metadata.name, "uid": item.metadata.uid}
+    about = {"name": item.metadata.name, "uid": item.metadata.uid, "node": item.spec.node_name}
     return {**about, "ready": conditions.get("Ready") == "True", "restarts": restarts}
 
 
