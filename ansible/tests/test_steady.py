@@ -47,11 +47,13 @@ def test_each_condition_is_needed_and_named(
     assert steady.unmet({**CALM, **change}, 2) == [line]
 
 
-def test_a_query_without_an_answer_is_no_number(steady: ModuleType) -> None:
-    server = SimpleNamespace(
-        custom_query=lambda query: [{"value": [0, "2"]}] if "up" in query else []
+def test_a_query_without_an_answer_is_no_number(
+    steady: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        steady, "instant_query", lambda _, query: [({}, 2.0)] if "up" in query else []
     )
-    values = steady.look(server)
+    values = steady.look(None, 1)
     assert set(values) == set(CALM)
     assert values["targets down"] == 2
     assert math.isnan(values["latency"])
@@ -63,7 +65,7 @@ class Servers:
     def __init__(self, looks: list[dict[str, float]]) -> None:
         self.looks = looks
 
-    def look(self, _server: object) -> dict[str, float]:
+    def look(self, _server: object, _scrapes_every_s: int) -> dict[str, float]:
         return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
 
 
@@ -104,10 +106,10 @@ def test_prometheus_can_read_every_query(steady: ModuleType) -> None:
         pytest.skip("promtool is not on PATH")
     rules = "groups:\n- name: steady\n  rules:\n" + "".join(
         f"  - record: steady:{number}\n    expr: {query!r}\n"
-        for number, query in enumerate(steady.QUERIES.values())
+        for number, query in enumerate(steady.queries(5).values())
     )
     checked = subprocess.run(
         [promtool, "check", "rules", "/dev/stdin"], input=rules, capture_output=True, text=True
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert f"{len(steady.QUERIES)} rules found" in checked.stdout
+    assert f"{len(steady.queries(5))} rules found" in checked.stdout

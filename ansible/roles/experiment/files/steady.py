@@ -3,7 +3,7 @@
 Steady means: every scrape target is up; every replica has answered lately; no request failed or
 waits; and requests take no longer than what they usually take, read from the last hour's history.
 
-Usage: steady.py --prometheus URL --replicas N --patience SECONDS
+Usage: steady.py --prometheus URL --replicas N --patience SECONDS [--scrapes-every SECONDS]
 
 Exits with 0 when all of that holds; with 3 and one line per condition that did not hold in time.
 """
@@ -13,7 +13,9 @@ import math
 import sys
 import time
 
-from prometheus_api_client import PrometheusConnect
+from rca_benchmark.errors import ExportError
+from rca_benchmark.export.endpoint import Endpoint, resolve
+from rca_benchmark.export.scraping import instant_query
 
 LATELY = "15s"
 # Of the time that requests take; a recovered fault lies well below, noise above is rare.
@@ -24,26 +26,32 @@ MEAN_LATENCY = (
 )
 # The lower quartile over the last hour: faults fill less than half of it.
 USUAL_LATENCY = f"quantile_over_time(0.25, ({MEAN_LATENCY})[1h:5s])"
-QUERIES = {
-    "targets down": "count(up == 0) or vector(0)",
-    "replicas that answer": (
-        f"count(sum by (service) (increase(ray_vllm_generation_tokens_total[{LATELY}])) > 0)"
-    ),
-    "requests failed": (
-        f"sum(increase(ray_serve_deployment_error_counter_total[{LATELY}])) or vector(0)"
-    ),
-    "requests waiting": "sum(last_over_time(ray_vllm_num_requests_waiting[2s]))",
-    "latency": MEAN_LATENCY,
-    "usual latency": USUAL_LATENCY,
-}
 
 
-def look(server: PrometheusConnect) -> dict[str, float]:
+def queries(scrapes_every_s: int) -> dict[str, str]:
+    """Return what is asked, by name; looks back so far that one scrape at least is in it."""
+    return {
+        "targets down": "count(up == 0) or vector(0)",
+        "replicas that answer": (
+            f"count(sum by (service) (increase(ray_vllm_generation_tokens_total[{LATELY}])) > 0)"
+        ),
+        "requests failed": (
+            f"sum(increase(ray_serve_deployment_error_counter_total[{LATELY}])) or vector(0)"
+        ),
+        "requests waiting": (
+            f"sum(last_over_time(ray_vllm_num_requests_waiting[{2 * scrapes_every_s}s]))"
+        ),
+        "latency": MEAN_LATENCY,
+        "usual latency": USUAL_LATENCY,
+    }
+
+
+def look(server: Endpoint, scrapes_every_s: int) -> dict[str, float]:
     """Return the current value of every query; NaN where it has no answer."""
     values = {}
-    for name, query in QUERIES.items():
-        found = server.custom_query(query)
-        values[name] = float(found[0]["value"][1]) if found else math.nan
+    for name, query in queries(scrapes_every_s).items():
+        found = instant_query(server, query)
+        values[name] = found[0][1] if found else math.nan
     return values
 
 
@@ -70,14 +78,18 @@ def main() -> None:
     parser.add_argument("--prometheus", required=True)
     parser.add_argument("--replicas", type=int, required=True)
     parser.add_argument("--patience", type=float, required=True)
+    parser.add_argument("--scrapes-every", type=int, default=1)
     args = parser.parse_args()
-    server = PrometheusConnect(args.prometheus)
     deadline = time.monotonic() + args.patience
-    while lines := unmet(look(server), args.replicas):
-        if time.monotonic() > deadline:
-            print("\n".join(lines))
-            sys.exit(3)
-        time.sleep(1)
+    try:
+        server = resolve("prometheus", args.prometheus)
+        while lines := unmet(look(server, args.scrapes_every), args.replicas):
+            if time.monotonic() > deadline:
+                print("\n".join(lines))
+                sys.exit(3)
+            time.sleep(1)
+    except ExportError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
