@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import requests
 import yaml
 
 Object = dict[str, Any]
@@ -49,6 +50,9 @@ BUILT_IN = {
     ],
 }
 VERBS = ["create", "delete", "get", "list", "patch", "update"]
+PROXY = re.compile(
+    r"^/api/v1/namespaces/([^/]+)/(?:services|pods)/([^/:]+):[^/]+/proxy/(.*)$", re.DOTALL
+)
 PATH = re.compile(
     r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>v[^/]+)"
     r"(?:/namespaces/(?P<namespace>[^/]+)(?=/[^/]))?"
@@ -93,6 +97,8 @@ class ClusterApi:
         log: (method, kind, name, whether it was a dry run) of every write.
         down: while true, every connection is dropped.
         version: of Kubernetes.
+        proxied: where what is asked of a service or pod through the server goes: (namespace, name)
+            -> URL.
     """
 
     def __init__(self, react: Callable[["ClusterApi", str, Object], None]) -> None:
@@ -100,6 +106,7 @@ class ClusterApi:
         self.log: list[tuple[str, str, str, bool]] = []
         self.down = False
         self.version = "v1.36.2+k3s1"
+        self.proxied: dict[tuple[str, str], str] = {}
         self.kinds: dict[tuple[str, str], tuple[str, bool]] = {}  # (apiVersion, plural)
         self.objects: dict[tuple[str, str, str], Object] = {}  # (kind, namespace, name)
         self.lock = threading.RLock()
@@ -295,6 +302,9 @@ class ClusterApi:
                 if api.down:
                     self.close_connection = True
                     return
+                if match := PROXY.match(self.path):
+                    self.pass_on(match, text)
+                    return
                 body = yaml.safe_load(text) if text else None
                 try:
                     content = self.headers.get("Content-Type", "")
@@ -303,7 +313,25 @@ class ClusterApi:
                     status, reason, message = error.args
                     about = {"status": "Failure", "code": status}
                     result = {"kind": "Status", "reason": reason, "message": message, **about}
-                data = json.dumps(result).encode()
+                self.reply(status, json.dumps(result).encode())
+
+            def pass_on(self, match: re.Match[str], body: bytes) -> None:
+                url = api.proxied.get((match[1], match[2]))
+                if url is None:
+                    self.reply(503, b"no endpoints available for service")
+                    return
+                headers = {"Content-Type": self.headers.get("Content-Type", "")}
+                where = f"{url}/{match[3]}"
+                try:
+                    answer = requests.request(
+                        self.command, where, data=body, headers=headers, timeout=60
+                    )
+                except requests.RequestException as error:
+                    self.reply(502, str(error).encode())
+                    return
+                self.reply(answer.status_code, answer.content)
+
+            def reply(self, status: int, data: bytes) -> None:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
