@@ -6,11 +6,12 @@ EXPERIMENT ?= quickstart
 RUN_ID ?= $(EXPERIMENT)
 INVENTORY ?= inventories/local
 DATASET ?= llm-serving-local-1
+RECORDED := data/runs/$(DATASET)
 PYTHON ?= python3
 # Who has to type a password for sudo: make sweep BECOME=--ask-become-pass
 BECOME ?=
 
-.PHONY: help experiment data evaluate data-set test test-e2e test-ray lint format sweep clean uninstall dev-environment serve-environment
+.PHONY: help experiment data evaluate data-set artifacts test test-e2e test-ray lint format sweep clean uninstall dev-environment serve-environment
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +31,14 @@ evaluate: data ## Score every installed method on the data set (about 10 minutes
 data-set: dev-environment serve-environment ## Record the data set anew, or go on recording it (about 6 hours)
 	@.venv/bin/python ansible/run_experiment.py rca-anomaly-injections --run-id $(DATASET) --inventory $(INVENTORY) \
 		--retries 3
+
+artifacts: dev-environment ## Score and check the recorded data set, and pack it as data/artifacts.tar.gz
+	@.venv/bin/rca-benchmark dataset index $(RECORDED)/cases --name $(DATASET) --licence CC-BY-4.0
+	@rca-benchmark/evaluate-all.sh --out $(RECORDED)/evaluation $(RECORDED)/cases
+	@.venv/bin/rca-benchmark validity $(RECORDED)/cases --out $(RECORDED)/validity.md
+	@rm -f data/artifacts.tar.gz
+	@.venv/bin/rca-benchmark dataset pack $(RECORDED)/cases --out data/artifacts.tar.gz \
+		$(foreach file,evaluation/leaderboard.csv evaluation/leaderboard.md validity.md manifest.json,--attach $(RECORDED)/$(file))
 
 test: dev-environment ## Run the unit and integration tests
 	@.venv/bin/pytest -q

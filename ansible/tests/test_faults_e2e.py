@@ -8,6 +8,7 @@ Prometheus says of pods and engines. Needs root and .venv-serve.
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -139,6 +140,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Start the stack and a steady load; stop both at the end."""
     run = ["execute-experiment.yaml", "-e", "experiment=smoke", "-e", "run_id=e2e-faults"]
     load = None
+    shutil.rmtree(REPOSITORY / "data/runs/e2e-faults", ignore_errors=True)
     try:
         play(*run, "--tags", "deploy")
         out = tmp_path_factory.mktemp("load") / "load"
@@ -169,7 +171,8 @@ def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 120) -
 def calm(fault: str) -> float | str:
     """Return the fault's measure before it is made, once the load has settled."""
     wait_until(lambda: tokens() > 5, "the target generates nothing")
-    time.sleep(5)
+    held = "container_cpu_cfs_throttled_periods_total"
+    wait_until(lambda: own(held, "rate({0}[10s])") < 20, "the target's first requests go on")
     return MEASURES[fault][0]()
 
 
