@@ -457,6 +457,20 @@ def test_serve_gets_what_the_serving_module_takes(rendered: Path) -> None:
         assert engine["revision"] == "0" * 40
 
 
+def test_the_proxy_asks_the_pod_on_which_serve_listens(rendered: Path) -> None:
+    service = ray_service(rendered)
+    serving = yaml.safe_load(service["spec"]["serveConfigV2"])
+    assert serving["proxy_location"] == "HeadOnly"
+    upstream = re.search(r"upstream serve \{[^}]*server (\S+) resolve;", proxy_configuration(rendered))
+    assert upstream is not None
+    host, port = upstream[1].split(":")
+    assert host.partition(".")[0] == f"{service['metadata']['name']}-head-svc"  # KubeRay's name
+    assert int(port) == serving["http_options"]["port"]
+    # KubeRay gives the head's service the ports of its first container.
+    ports = groups(service)[0]["template"]["spec"]["containers"][0]["ports"]
+    assert {entry["name"]: entry["containerPort"] for entry in ports}["serve"] == int(port)
+
+
 def test_every_shard_of_the_load_has_an_address_of_its_own(rendered: Path) -> None:
     load = [document for _, document in documents(rendered, "load")]
     (job,) = (o for o in load if o["kind"] == "Job")
