@@ -5,6 +5,8 @@ SHELL := /bin/bash
 EXPERIMENT ?= quickstart
 RUN_ID ?= $(EXPERIMENT)
 INVENTORY ?= inventories/local
+# On a cluster nothing is served by this machine.
+SERVING := $(if $(shell grep -rls '^ *platform: *kubernetes' $(INVENTORY)),,serve-environment)
 DATASET ?= llm-serving-local-1
 RECORDED := data/runs/$(DATASET)
 PYTHON ?= python3
@@ -18,7 +20,7 @@ help: ## Show this help
 	@echo
 	@echo "  EXPERIMENT=$(EXPERIMENT) (ansible/configs/experiments), RUN_ID=$(RUN_ID) (data/runs), INVENTORY=$(INVENTORY), PYTHON=$(PYTHON)"
 
-experiment: dev-environment serve-environment ## Serve a model, load it, break it, find the culprit (about 8 minutes)
+experiment: dev-environment $(SERVING) ## Serve a model, load it, break it, find the culprit (about 8 minutes)
 	@.venv/bin/python ansible/run_experiment.py $(EXPERIMENT) --run-id $(RUN_ID) --inventory $(INVENTORY)
 
 data: dev-environment ## Unpack the data set llm-serving-local-1 and check every file of it
@@ -28,7 +30,7 @@ data: dev-environment ## Unpack the data set llm-serving-local-1 and check every
 evaluate: data ## Score every installed method on the data set (about 10 minutes)
 	@rca-benchmark/evaluate-all.sh --out data/evaluation data/$(DATASET)
 
-data-set: dev-environment serve-environment ## Record the data set anew, or go on recording it (about 6 hours)
+data-set: dev-environment $(SERVING) ## Record the data set anew, or go on recording it (about 6 hours)
 	@.venv/bin/python ansible/run_experiment.py rca-anomaly-injections --run-id $(DATASET) --inventory $(INVENTORY) \
 		--retries 3
 

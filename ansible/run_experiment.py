@@ -5,10 +5,12 @@ Ctrl-C or SIGTERM, it takes back the fault (sweep-faults.yaml) and stops the sta
 With --retries a long recording goes on by itself after a failure, on a fresh stack.
 
 Usage: python run_experiment.py EXPERIMENT [--inventory DIR] [--run-id NAME] [--limit-cases N]
-                                [--retries N]
+                                [--retries N] [-e KEY=VALUE | -e JSON]...
 """
 
 import argparse
+import functools
+import json
 import os
 import shutil
 import signal
@@ -35,9 +37,30 @@ def may_become_root() -> bool:
     return subprocess.run([sudo, "-n", "true"], capture_output=True).returncode == 0
 
 
+@functools.cache
+def platform_of(inventory: Path) -> str:
+    """Return the platform that an inventory is for.
+
+    Raises:
+        SystemExit: the inventory cannot be read, or names none.
+    """
+    argv = [str(TOOLS / "ansible-inventory"), "-i", str(inventory), "--host", "localhost"]
+    shown = subprocess.run(argv, cwd=ANSIBLE, capture_output=True, text=True)
+    if shown.returncode != 0:
+        sys.exit(shown.stderr.strip())
+    platform = json.loads(shown.stdout).get("platform")
+    if platform is None:
+        sys.exit(f"{inventory}: platform is not set; it is local or kubernetes")
+    return str(platform)
+
+
 def command(inventory: Path, playbook: str, *options: str) -> list[str]:
-    """Return the command line of a playbook; asks for sudo's password where there is one."""
-    password = [] if may_become_root() else ["--ask-become-pass"]
+    """Return the command line of a playbook; asks for sudo's password where there is one.
+
+    Root is needed on this machine only: a cluster is reached through its API server.
+    """
+    ask = platform_of(inventory) == "local" and not may_become_root()
+    password = ["--ask-become-pass"] if ask else []
     return [str(TOOLS / "ansible-playbook"), "-i", str(inventory), playbook, *password, *options]
 
 
@@ -108,12 +131,17 @@ def main() -> None:
     parser.add_argument("--limit-cases", type=int, default=0, metavar="N", help=text)
     text = "after a failure start again, at most N times in a row without a new case (default: 0)"
     parser.add_argument("--retries", type=int, default=0, metavar="N", help=text)
+    text = "set a variable of the playbooks, such as model_id; given as often as there are some"
+    parser.add_argument(
+        *("-e", "--extra-vars"), action="append", default=[], metavar="KEY=VALUE", help=text
+    )
     args = parser.parse_args()
     run_id = args.run_id or args.experiment
-    options = ["-e", f"experiment={args.experiment}", "-e", f"run_id={run_id}"]
-    if args.limit_cases:
-        options += ["-e", f"limit_cases={args.limit_cases}"]
     inventory = args.inventory.resolve()
+    variables = [*args.extra_vars, f"experiment={args.experiment}", f"run_id={run_id}"]
+    if args.limit_cases:
+        variables.append(f"limit_cases={args.limit_cases}")
+    options = [part for variable in variables for part in ("-e", variable)]
 
     run_dir = REPOSITORY / "data" / "runs" / run_id
     execute(inventory, options, run_dir, args.retries)

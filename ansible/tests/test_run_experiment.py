@@ -34,6 +34,11 @@ trap 'exit 99' INT
 while [ -e hang ]; do sleep 0.05; done
 exit "$(cat status)"
 """
+INVENTORY = """#!/bin/sh
+cd "$(dirname "$0")/.."
+[ "$*" = "-i $PWD/inventories/local --host localhost" ] || exit 1
+cat platform
+"""
 REPORT = """#!/bin/sh
 cd "$(dirname "$0")/.."
 echo "report of $2"
@@ -83,8 +88,13 @@ def layout(
     """Make a repository whose playbook and report do as they are told."""
     monkeypatch.setenv("PYTHONPATH", str(ANSIBLE))
     fake_command("sudo", "exit 0")  # root can be had
+    (tmp_path / "platform").write_text('{"platform": "local"}')
     (tmp_path / "bin").mkdir()
-    for name, script in (("ansible-playbook", PLAYBOOK), ("rca-benchmark", REPORT)):
+    for name, script in (
+        ("ansible-playbook", PLAYBOOK),
+        ("ansible-inventory", INVENTORY),
+        ("rca-benchmark", REPORT),
+    ):
         (tmp_path / "bin" / name).write_text(script)
         (tmp_path / "bin" / name).chmod(0o755)
     command = [sys.executable, "-c", LAUNCHER, str(tmp_path)]
@@ -232,3 +242,61 @@ def test_an_interrupted_recording_is_not_started_again(
 def test_the_number_of_cases_can_be_limited(layout: Layout) -> None:
     layout.run("--limit-cases", "4")
     assert layout.calls() == [f"{PLAYED[0]} -e limit_cases=4"]
+
+
+def test_variables_are_passed_on_and_cannot_rename_the_run(layout: Layout) -> None:
+    layout.run("-e", "model_id=phi-4", "-e", '{"experiment_seed": 3}')
+    assert layout.calls() == [
+        'execute-experiment.yaml -e model_id=phi-4 -e {"experiment_seed": 3} '
+        "-e experiment=demo -e run_id=demo"
+    ]
+
+
+@pytest.fixture
+def nobody(layout: Layout) -> Layout:
+    """Return the layout, and let the program think that it is not root."""
+    somebody = "run_experiment.os.geteuid = lambda: 1000\nroot = Path"
+    layout.command[2] = LAUNCHER.replace("root = Path", somebody)
+    return layout
+
+
+def test_who_is_not_root_is_asked_for_sudos_password(
+    nobody: Layout, fake_command: Callable[[str, str], Path]
+) -> None:
+    fake_command("sudo", "exit 1")
+    nobody.run()
+    assert nobody.calls() == [f"execute-experiment.yaml --ask-become-pass {OPTIONS}"]
+
+
+def test_a_cluster_takes_no_root(nobody: Layout, fake_command: Callable[[str, str], Path]) -> None:
+    fake_command("sudo", "exit 1")
+    (nobody.root / "platform").write_text('{"platform": "kubernetes"}')
+    nobody.run()
+    assert nobody.calls() == PLAYED
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [("{}", "inventories/local: platform is not set; it is local or kubernetes\n"), (None, "platform: No such file")],
+)
+def test_an_inventory_that_says_nothing_is_refused(
+    layout: Layout, said: str | None, message: str
+) -> None:
+    platform = layout.root / "platform"
+    platform.write_text(said) if said else platform.unlink()
+    done = layout.run()
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert not (layout.root / "calls").exists()
+
+
+@pytest.mark.parametrize(
+    ("inventory", "served_here"), [("local", True), ("example-cluster", False)]
+)
+def test_make_asks_for_the_serving_environment_only_where_this_machine_serves(
+    inventory: str, served_here: bool
+) -> None:
+    command = ["make", "--dry-run", "experiment", f"INVENTORY=inventories/{inventory}"]
+    done = subprocess.run(command, cwd=ANSIBLE.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ("set-up.sh serve" in done.stdout) == served_here
