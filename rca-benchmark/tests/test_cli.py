@@ -111,6 +111,28 @@ def test_export_writes_a_whole_case(stack, capsys):
     assert json.loads((folder / "injection.json").read_text())["case"] == "case"
 
 
+@pytest.mark.parametrize(
+    ("load", "line"),
+    [
+        ({"valid": True, "reason": ""}, "the load kept its schedule: yes\n"),
+        ({"valid": False, "reason": "p99 late"}, "the load kept its schedule: no (p99 late)\n"),
+    ],
+)
+def test_a_case_says_whether_its_load_was_valid(stack, capsys, load, line):
+    path = stack / "load-summary.json"
+    path.write_text(json.dumps(load | {"requests": 3}))
+    assert export(stack, *everything(stack), "--load-summary", path) == 0
+    assert line in capsys.readouterr().out
+    quality = native.read_manifest(stack / "cases" / "case")["quality"]
+    assert (quality["load"], quality["status"]) == (load, "accepted")
+
+
+def test_a_case_without_a_summary_says_nothing_of_its_load(stack, capsys):
+    assert export(stack, *everything(stack)) == 0
+    assert "schedule" not in capsys.readouterr().out
+    assert "load" not in native.read_manifest(stack / "cases" / "case")["quality"]
+
+
 def test_export_from_a_real_prometheus(stack, prometheus_url, capsys):
     options = (*everything(stack), "--prometheus", prometheus_url)
     assert export(stack, *options) == 0
@@ -311,6 +333,8 @@ def test_a_back_end_that_is_down_leaves_no_case(stack, serve, capsys):
         (("--logs", "logs", "--injection", "none.json"), "none.json: cannot be read"),
         (("--logs", "logs", "--placement", "none.json"), "none.json: cannot be read"),
         (("--logs", "logs", "--requests", "none.parquet"), "none.parquet: no such file"),
+        (("--logs", "logs", "--load-summary", "none.json"), "none.json: cannot be read"),
+        (("--logs", "logs", "--load-summary", "placement.json"), "is no summary of a load"),
     ],
 )
 def test_export_names_what_is_wrong(stack, monkeypatch, capsys, options, message):

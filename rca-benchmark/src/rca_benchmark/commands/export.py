@@ -47,6 +47,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "traces and logs (may be repeated)")  # fmt: skip
     add("--logs", type=Path, metavar="DIR", help="one sub-folder of log files per service")
     add("--requests", type=Path, metavar="FILE", help="records of the load, copied")
+    add("--load-summary", type=Path, metavar="FILE", help="the load's own account; whether it kept "
+        "its schedule is noted in the quality record")  # fmt: skip
     add("--injection", type=Path, metavar="FILE", help="what was injected and when")
     add("--environment", type=Path, metavar="FILE", help="versions and machine, copied")
     add("--placement", type=Path, metavar="FILE", help="address, node and GPUs of each service; "
@@ -65,6 +67,7 @@ def _export(args: argparse.Namespace) -> int:
     from rca_benchmark.export import Answers, ask, assemble
     from rca_benchmark.export.base import SECOND_NS, Window
     from rca_benchmark.export.placement import Placement, read_placement
+    from rca_benchmark.export.quality import read_load
     from rca_benchmark.export.settings import back_ends, read_settings
 
     # Arrow's usual allocator keeps some hundred megabytes of what was freed.
@@ -79,6 +82,7 @@ def _export(args: argparse.Namespace) -> int:
     window = Window(args.start, args.end, settings.catalogue.step_s * SECOND_NS)
     truth = read_injection(args.injection) if args.injection else None
     placement = read_placement(args.placement) if args.placement else Placement()
+    load = {"load": read_load(args.load_summary)} if args.load_summary else {}
     attachments = _attachments(args)
     _check_truth(args, truth, window, placement)
     ends = back_ends(settings, window, placement, truth, original=args.layout == "original")
@@ -91,7 +95,7 @@ def _export(args: argparse.Namespace) -> int:
         recording = assemble(
             collected, window, placement=placement, truth=truth, bars=settings.bars
         )
-    recording.quality["rate_window_s"] = settings.catalogue.window_s
+    recording.quality.update(load, rate_window_s=settings.catalogue.window_s)
     _write(args, recording, placement, truth, attachments, settings.catalogue.window_s)
     answers.remove()
     _report(args.out, recording)

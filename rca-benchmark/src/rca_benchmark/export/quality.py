@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,7 @@ from rca_benchmark.movement import movement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -102,6 +104,26 @@ def quality_record(
     }
     reasons = [*_reasons(observation, truth, record, bars), *kept.problems]
     return {"status": REJECTED if reasons else ACCEPTED, "reasons": reasons} | record
+
+
+def read_load(path: Path) -> dict[str, Any]:
+    """Whether the load kept its schedule, as ``llm-benchmark`` says in load-summary.json.
+
+    No bar of a case: what the stack did under a load that came late is telemetry all the same.
+
+    Returns:
+        ``valid`` and ``reason``, which is empty where it is valid.
+
+    Raises:
+        ExportError: the file cannot be read or is no such summary.
+    """
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        return {"valid": bool(summary["valid"]), "reason": str(summary["reason"])}
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise ExportError(f"{path}: is no summary of a load: {error!r}") from error
 
 
 def _share(samples: Mapping[str, Mapping[str, int]], target: str | None) -> float | None:

@@ -28,6 +28,11 @@ def quality_lines(quality: Mapping[str, Any], absent: Sequence[str]) -> Iterator
         yield f"clock of {clock}: {skew + 0.0:+g} s"
     for target, share in quality["scrapes_during_fault"].items():
         yield f"scrapes of {target} during the fault: {share:.1%}"
+    if "load" in quality:
+        load = quality["load"]
+        yield "the load kept its schedule: " + (
+            "yes" if load["valid"] else f"no ({load['reason']})"
+        )
     if quality["effect"] is not None:
         yield from _effect_lines(quality["effect"])
     yield f"case {quality['status']}" + "".join(f"; {reason}" for reason in quality["reasons"])
