@@ -2,66 +2,17 @@
 
 import copy
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import demo_experiment
 import pytest
 import yaml
+from demo_experiment import CASES, EXPERIMENT, MODEL, PARALLELISM, SERVICES
 
-ANSIBLE = Path(__file__).resolve().parents[1]
-SERVICES = ["nginx-proxy", "ray-head", "ray-replicas-0", "ray-replicas-1"]
-PLATFORMS = {"local": SERVICES, "kubernetes": [*SERVICES, "ray-replicas-2"]}
-PARALLELISM = {"data": 2, "tensor": 1, "pipeline": 1, "head_serves": False}
-MODEL: dict[str, Any] = {
-    "model_name": "small",
-    "model_platforms": ["kubernetes"],
-    "model_context_tokens": 64,
-    "model_source": {"huggingface": "somebody/small", "gated": False},
-    "model_weights_gib": 0.5,
-    "model_engine": {"max_model_len": 32},
-}
-CASES: list[dict[str, Any]] = [
-    {"fault": "cpu", "targets": ["ray-replicas-1"], "repetitions": 2},
-    {"fault": "delay", "targets": ["ray-head"], "repetitions": 1, "parameters": {"ms": 7.5}},
-]
-EXPERIMENT: dict[str, Any] = {
-    "experiment_name": "demo",
-    "experiment_seed": 1,
-    "experiment_model": "small",
-    "experiment_load": {
-        "arrivals": "poisson",
-        "rate": 0.5,
-        "prompt_tokens": 8,
-        "output_tokens": 4,
-    },
-    "experiment_windows": {"warmup": 0, "normal": 10, "fault": 5, "after": 0},
-    "experiment_faults": CASES,
-    "experiment_controls": 0,
-    "experiment_order": "listed",
-    "experiment_parallelism": PARALLELISM,
-}
-FAULTS = {
-    "cpu": {
-        "targets": ["ray-replicas-*"],
-        "parameters": {
-            "workers": {"default": 2, "minimum": 1, "maximum": 64},
-            "power": {"default": 150, "minimum": 1, "maximum": 700, "platforms": ["kubernetes"]},
-        },
-        "mechanisms": {"local": ["stress-ng"], "kubernetes": ["StressChaos"]},
-    },
-    "delay": {
-        "targets": ["ray-head", "nginx-proxy"],
-        "parameters": {
-            "ms": {"default": 60.0, "minimum": 1, "maximum": 100},
-            "jitter": {"default": 10, "minimum": 0, "maximum": 50},
-        },
-        "mechanisms": {"local": ["netem", "nfqueue"]},
-    },
-}
 Plan = Callable[..., dict[str, Any]]
 
 
@@ -84,19 +35,7 @@ def planner(program: Callable[[str], ModuleType]) -> ModuleType:
 @pytest.fixture
 def configs(tmp_path: Path) -> Path:
     """Write the configuration of one experiment and return its folder."""
-    files = {
-        "faults": {"faults": FAULTS},
-        "models/small": MODEL | {"model_platforms": ["local"]},
-        "models/large": MODEL | {"model_name": "large"},
-        "experiments/demo": EXPERIMENT,
-        "experiments/other": EXPERIMENT,
-    }
-    for name, content in files.items():
-        path = tmp_path / "configs" / f"{name}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(content))
-    shutil.copytree(ANSIBLE / "configs" / "schemas", tmp_path / "configs" / "schemas")
-    return tmp_path / "configs"
+    return demo_experiment.write_configs(tmp_path / "configs")
 
 
 @pytest.fixture
@@ -378,6 +317,8 @@ def test_only_the_first_cases_are_recorded_when_limited(
     whole = plan()
     made = planner.plan("demo", configs, "local", SERVICES, tmp_path / "run", 1)
     assert made["cases"] == whole["cases"][:1]
+    assert made["all_cases"] == whole["all_cases"]
+    assert [{**case, "complete": False} for case in made["all_cases"]] == whole["cases"]
     assert made["definition_sha256"] == whole["definition_sha256"]
     assert made["mechanisms"] == {"cpu": ["stress-ng"]}
 
@@ -406,54 +347,6 @@ def test_a_disk_that_is_too_small_is_named(
         f"{tmp_path / 'run'} needs about {needed} MiB of free disk for 3 minutes of recording, "
         "1 MiB are free"
     )
-
-
-@pytest.mark.parametrize("name", [p.stem for p in (ANSIBLE / "configs/experiments").glob("*.yaml")])
-def test_what_we_ship_can_be_planned(
-    planner: ModuleType, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(planner.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 50))
-    experiment = yaml.safe_load((ANSIBLE / "configs/experiments" / f"{name}.yaml").read_text())
-    model = ANSIBLE / "configs/models" / f"{experiment['experiment_model']}.yaml"
-    for platform in yaml.safe_load(model.read_text())["model_platforms"]:
-        made = planner.plan(name, ANSIBLE / "configs", platform, PLATFORMS[platform], tmp_path)
-        assert made["cases"]
-        assert made["experiment"]["experiment_name"] == name
-
-
-def test_the_studys_plan_is_there_with_its_own_strengths(
-    planner: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(planner.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 50))
-    where = ANSIBLE / "configs", "kubernetes", PLATFORMS["kubernetes"]
-    made = planner.plan("paper-2026", *where, tmp_path)
-    faults = [case for case in made["cases"] if case["fault"]]
-    assert len(faults) == 4 * 3 * 10
-    assert {case["fault"]: case["parameters"] for case in faults} == {
-        "cpu": {"workers": 16, "load": 100},
-        "memory": {"size_mib": 8_000_000_000 // 2**20},
-        "network-delay": {"delay_ms": 1000, "jitter_ms": 100},
-        "accelerator": {"power_limit_w": 150},
-    }
-    assert sum(made["experiment"]["experiment_windows"].values()) == 360
-    message = "model falcon-h1-7b-instruct does not run on platform local"
-    with pytest.raises(planner.PlanError, match=message):
-        planner.plan("paper-2026", ANSIBLE / "configs", "local", SERVICES, tmp_path)
-
-
-def test_every_fault_we_ship_is_described_and_can_be_made_locally() -> None:
-    catalogue = yaml.safe_load((ANSIBLE / "configs" / "faults.yaml").read_text())["faults"]
-    folder = ANSIBLE / "roles/chaos/vars/local"
-    assert {path.stem for path in folder.glob("*.yaml")} == set(catalogue)
-    for name, fault in catalogue.items():
-        assert set(fault) == {
-            *("summary", "targets", "parameters", "signature", "verified", "mechanisms")
-        }
-        made = yaml.safe_load((folder / f"{name}.yaml").read_text())
-        assert set(made["chaos_program"]) == set(fault["mechanisms"]["local"])
-        assert set(made["chaos_remains"]) <= set(made["chaos_program"])
-        for about in fault["parameters"].values():
-            assert about["minimum"] <= about["default"] <= about["maximum"]
 
 
 def test_a_model_that_breaks_the_schema_is_named(

@@ -4,16 +4,18 @@ Everything is checked before anything is started: names, targets, parameters, wi
 is complete in the run's folder is marked so and will not be recorded again.
 
 Usage: plan.py --experiment NAME --configs DIR --platform P --services A,B,... --run-dir DIR
-               [--limit N]
+               [--overrides JSON] [--limit N]
        plan.py --fault FAULT --target SERVICE --parameters JSON --configs DIR --platform P
                --services A,B,...
 
 The first prints JSON: {"experiment", "definition_sha256", "services",
               "mechanisms": {fault: [names, best first]},
-              "cases": [{"id", "fault", "target", "parameters", "seed", "complete"}]}
+              "all_cases": [{"id", "fault", "target", "parameters", "seed"}],
+              "cases": [the same, and "complete"]}
 
-A control is a case without fault and target. --limit keeps the first N cases in their order. The
-second checks one fault to be made by hand and prints {"parameters", "mechanisms"}.
+A control is a case without fault and target. --overrides replaces keys of the description, those
+of a mapping one by one. --limit keeps the first N cases in their order. The second checks one fault
+to be made by hand and prints {"parameters", "mechanisms"}.
 """
 
 import argparse
@@ -254,13 +256,46 @@ def check_model(configs: Path, name: str, platform: str, load: dict[str, Any]) -
     return model
 
 
+def from_yaml(where: str, text: str) -> object:
+    """Read YAML, or raise with one line."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise PlanError(f"{where} is no YAML: {error}".replace("\n", " ")) from error
+
+
 def read(path: Path) -> dict[str, Any]:
     """Read a YAML mapping."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise PlanError(f"{path} is no YAML: {error}".replace("\n", " ")) from error
-    return mapping(str(path), content)
+    return mapping(str(path), from_yaml(str(path), path.read_text()))
+
+
+def overridden(experiment: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """Replace keys of an experiment; of a mapping only the keys that are given.
+
+    A command line gives everything as text: where text is not what stands there, it is YAML.
+    """
+    result = dict(experiment)
+    for name, value in overrides.items():
+        there = experiment.get(name)
+        if isinstance(value, str) and not isinstance(there, str):
+            value = from_yaml(name, value)
+        if isinstance(value, dict) and isinstance(there, dict):
+            value = {**there, **value}
+        result[name] = value
+    return result
+
+
+def description(
+    path: Path, overrides: dict[str, Any], platform: str, services: list[str]
+) -> dict[str, Any]:
+    """Return an experiment's settings, complete and checked, but for its faults and its model."""
+    where = f"{path.name} with overrides" if overrides else path.name
+    experiment = overridden({**OPTIONAL, **read(path)}, overrides)
+    parallelism = mapping(f"{where}: experiment_parallelism", experiment["experiment_parallelism"])
+    there = {"data": replicas_in(services)} if platform == "local" else {}
+    experiment["experiment_parallelism"] = {**PARALLELISM, **there, **parallelism}
+    check_settings(experiment, where)
+    return experiment
 
 
 def plan(
@@ -270,6 +305,7 @@ def plan(
     services: list[str],
     run_dir: Path,
     limit: int | None = None,
+    overrides: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the plan of one experiment, or of its first cases.
 
@@ -278,19 +314,13 @@ def plan(
     """
     choose("experiment", name, [path.stem for path in configs.glob("experiments/*.yaml")])
     path = configs / "experiments" / f"{name}.yaml"
-    experiment = {**OPTIONAL, **read(path)}
-    parallelism = mapping(
-        f"{path.name}: experiment_parallelism", experiment["experiment_parallelism"]
-    )
-    there = {"data": replicas_in(services)} if platform == "local" else {}
-    experiment["experiment_parallelism"] = {**PARALLELISM, **there, **parallelism}
-    check_settings(experiment, path.name)
+    experiment = description(path, overrides or {}, platform, services)
     load = experiment["experiment_load"]
     model = check_model(configs, experiment["experiment_model"], platform, load)
     services = services_of(experiment["experiment_parallelism"], platform, services)
     faults = read(configs / "faults.yaml")["faults"]
-    cases = cases_of(experiment, faults, services, platform)
-    definition = json.dumps([experiment, model, cases], sort_keys=True)
+    all_cases = cases_of(experiment, faults, services, platform)
+    definition = json.dumps([experiment, model, all_cases], sort_keys=True)
     digest = hashlib.sha256(definition.encode()).hexdigest()
     manifest = run_dir / "manifest.json"
     if manifest.exists() and json.loads(manifest.read_text())["definition_sha256"] != digest:
@@ -298,9 +328,10 @@ def plan(
             f"{run_dir} was recorded with another definition of {name}; "
             "choose another run_id, or move that folder away"
         )
-    cases = cases[:limit]
-    for case in cases:
-        case["complete"] = is_complete(run_dir / "cases" / case["id"])
+    cases = [
+        {**case, "complete": is_complete(run_dir / "cases" / case["id"])}
+        for case in all_cases[:limit]
+    ]
     check_disk(run_dir, cases, experiment["experiment_windows"])
     used = sorted({case["fault"] for case in cases if case["fault"]})
     return {
@@ -308,8 +339,17 @@ def plan(
         "definition_sha256": digest,
         "services": services,
         "mechanisms": {fault: faults[fault]["mechanisms"][platform] for fault in used},
+        "all_cases": all_cases,
         "cases": cases,
     }
+
+
+def json_mapping(where: str, text: str) -> dict[str, Any]:
+    """Read a JSON object, or raise with one line."""
+    try:
+        return mapping(where, json.loads(text))
+    except ValueError as error:
+        raise PlanError(f"{where}: no JSON: {error}") from error
 
 
 def one_fault(
@@ -321,10 +361,7 @@ def one_fault(
         PlanError: the fault, its target or a parameter is none that can be.
     """
     faults = read(configs / "faults.yaml")["faults"]
-    try:
-        given = json.loads(parameters)
-    except ValueError as error:
-        raise PlanError(f"the parameters are no JSON: {error}") from error
+    given = json_mapping("the parameters", parameters)
     entry = {"fault": fault, "targets": [target], "repetitions": 1, "parameters": given}
     [case] = fault_cases(entry, faults, services, platform)
     return {
@@ -347,6 +384,7 @@ def main() -> None:
     parser.add_argument("--platform", required=True)
     parser.add_argument("--services", default="")
     parser.add_argument("--run-dir", type=Path, default=Path())
+    parser.add_argument("--overrides", default="{}")
     parser.add_argument("--limit", type=int)
     args = parser.parse_args()
     where = args.configs, args.platform, args.services.split(",")
@@ -354,7 +392,8 @@ def main() -> None:
         if args.fault:
             made = one_fault(*where, args.fault, args.target, args.parameters)
         else:
-            made = plan(args.experiment, *where, args.run_dir, args.limit)
+            overrides = json_mapping("the overrides", args.overrides)
+            made = plan(args.experiment, *where, args.run_dir, args.limit, overrides)
     except PlanError as error:
         sys.exit(str(error))
     print(json.dumps(made))
