@@ -158,3 +158,21 @@ def test_few_rows_are_refused():
 def test_fewer_rows_than_weights_are_answered():
     values = np.random.default_rng(0).normal(size=(14, 30))
     assert granger_causes(values, np.random.default_rng(0)).shape == (30, 30)
+
+
+def test_each_network_gets_as_far_as_it_does_alone():
+    values, _ = simulate(0, 200, 5, DRIVES["linear, lag 1"])
+    past, target = lagged(values)
+    start = first_networks(5, np.random.default_rng(0))
+    penalty = cmlp.PENALTY_SHARE * largest_penalty(past, target, start)
+
+    def reached(networks, wanted):
+        loss, _ = loss_and_gradient(networks, past, wanted)
+        norms = np.sqrt((networks.first**2).sum(axis=1))
+        return loss + penalty * shrink_nested(norms, np.array(0.0))[1].sum(axis=1)
+
+    together = reached(train(past, target, start, penalty), target)
+    for place in range(5):
+        one = Networks(start.first[[place]], start.rest[[place]])
+        alone = reached(train(past, target[:, [place]], one, penalty), target[:, [place]])
+        np.testing.assert_allclose(alone, together[place], rtol=1e-3)

@@ -178,7 +178,8 @@ def train(
     """Proximal gradient descent to convergence: GISTA, with a Barzilai-Borwein step per network.
 
     A step that does not lower the loss enough below the worst of the last five is not taken, and
-    tried again at half its length.
+    tried again at half its length. Networks share nothing, so that each ends by itself, as soon as
+    its loss has settled.
 
     Args:
         past: R x N x L.
@@ -187,12 +188,14 @@ def train(
         penalty: on the nested groups of weights between two variables.
     """
     count = target.shape[1]
+    trained = Networks(start.first.copy(), start.rest.copy())
+    going = np.arange(count)
     networks = start
     loss, slope = loss_and_gradient(networks, past, target)
     losses = np.full((MEMORY, count), -np.inf)
     losses[0] = loss + penalty * _penalty(networks)
     length = np.full(count, FIRST_STEP)
-    checked = float(losses[0].sum())
+    checked = losses[0].copy()
     for number in range(1, MOST_STEPS + 1):
         trial, size = _proximal_step(networks, slope, length, penalty)
         loss, trial_slope = loss_and_gradient(trial, past, target)
@@ -210,12 +213,23 @@ def train(
             length * BACKTRACKING,
         )
         length = np.maximum(length, SHORTEST_STEP)
-        if number % CHECK_EVERY == 0:
-            now = float(losses[number % MEMORY].sum())
-            if checked - now <= TOLERANCE * checked:
+        if number % CHECK_EVERY == 0 or number == MOST_STEPS:
+            trained.first[going], trained.rest[going] = networks.first, networks.rest
+            now = losses[number % MEMORY]
+            unsettled = checked - now > TOLERANCE * checked
+            if not unsettled.any():
                 break
-            checked = now
-    return networks
+            if not unsettled.all():
+                networks, slope = _some(unsettled, networks), _some(unsettled, slope)
+                going, target, losses = going[unsettled], target[:, unsettled], losses[:, unsettled]
+                length, now = length[unsettled], now[unsettled]
+            checked = now.copy()
+    return trained
+
+
+def _some(wanted: NDArray[np.bool_], networks: Networks) -> Networks:
+    """The wanted ones of some networks."""
+    return Networks(networks.first[wanted], networks.rest[wanted])
 
 
 def _penalty(networks: Networks) -> NDArray[np.float64]:
