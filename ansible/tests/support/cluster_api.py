@@ -36,6 +36,7 @@ BUILT_IN = {
         ("Secret", "secrets", True),
         ("ServiceAccount", "serviceaccounts", True),
         ("PersistentVolumeClaim", "persistentvolumeclaims", True),
+        ("Event", "events", True),
     ],
     "apps/v1": [("Deployment", "deployments", True), ("DaemonSet", "daemonsets", True)],
     "batch/v1": [("Job", "jobs", True)],
@@ -99,6 +100,7 @@ class ClusterApi:
         version: of Kubernetes.
         proxied: where what is asked of a service or pod through the server goes: (namespace, name)
             -> URL.
+        said: what pods have written to their logs: (namespace, name) -> text.
     """
 
     def __init__(self, react: Callable[["ClusterApi", str, Object], None]) -> None:
@@ -107,6 +109,7 @@ class ClusterApi:
         self.down = False
         self.version = "v1.36.2+k3s1"
         self.proxied: dict[tuple[str, str], str] = {}
+        self.said: dict[tuple[str, str], str] = {}
         self.kinds: dict[tuple[str, str], tuple[str, bool]] = {}  # (apiVersion, plural)
         self.objects: dict[tuple[str, str, str], Object] = {}  # (kind, namespace, name)
         self.lock = threading.RLock()
@@ -192,6 +195,8 @@ class ClusterApi:
                 raise ApiError(404, "NotFound", "the server could not find the requested resource")
             kind, _ = self.kinds[api, where["plural"]]
             key = (kind, where["namespace"], where["name"])
+            if method == "GET" and where["sub"] == "log":
+                return 200, self.said[where["namespace"], where["name"]]
             if method == "GET":
                 return 200, self._read(api, key, query)
             body = {"apiVersion": api, "kind": kind, **(body or {})}
@@ -209,7 +214,7 @@ class ClusterApi:
             return status, result
 
     def _discovery(self, path: str) -> Any:
-        if path == "/version":
+        if path.rstrip("/") == "/version":
             return {"major": "1", "minor": "36", "gitVersion": self.version}
         if path == "/api":
             return {"kind": "APIVersions", "versions": ["v1"]}
@@ -313,14 +318,16 @@ class ClusterApi:
                     status, reason, message = error.args
                     about = {"status": "Failure", "code": status}
                     result = {"kind": "Status", "reason": reason, "message": message, **about}
-                self.reply(status, json.dumps(result).encode())
+                said = result if isinstance(result, str) else json.dumps(result)
+                self.reply(status, said.encode())
 
             def pass_on(self, match: re.Match[str], body: bytes) -> None:
                 url = api.proxied.get((match[1], match[2]))
                 if url is None:
                     self.reply(503, b"no endpoints available for service")
                     return
-                headers = {"Content-Type": self.headers.get("Content-Type", "")}
+                kept = ("Content-Type", "X-Ray-Authorization")
+                headers = {name: self.headers.get(name, "") for name in kept}
                 where = f"{url}/{match[3]}"
                 try:
                     answer = requests.request(

@@ -1,8 +1,9 @@
 """What a stack on a cluster would say: Prometheus, Loki, DeepFlow and pods, by one small server.
 
-Paths begin with the part: /prometheus, /loki, /deepflow, /pod/SERVICE. Every query gets an answer
-of the right shape; its values are 1, and 5 for a service while a fault is on it. No claim is made
-about real telemetry: what is tested is that an experiment asks, waits, exports and goes on.
+Paths begin with the part: /prometheus, /loki, /deepflow, /ray, /spans, /pod/SERVICE. Every query
+gets an answer of the right shape; its values are 1, and 5 for a service while a fault is on it. No
+claim is made about real telemetry: what is tested is that an experiment asks, waits, exports and
+goes on.
 """
 
 import http.server
@@ -10,11 +11,14 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 SERVICES = ("nginx-proxy", "ray-head", "ray-replicas-0", "ray-replicas-1")
+SPAN_FILES = {"spans-1.jsonl": SERVICES[:2], "spans.jsonl": SERVICES[2:]}
+ADDRESSES = {service: f"10.42.0.{number}" for number, service in enumerate(SERVICES, 1)}
 GPUS = {"ray-replicas-0": "GPU-0", "ray-replicas-1": "GPU-1"}
 LABELS = ("container", "pod", "service", "destination_canonical_service", "node", "UUID")
 INSTANT = [  # of what the steady state and the faults' effects ask; the first that fits
@@ -32,11 +36,18 @@ class BackEnds:
     Attributes:
         suffers: tells whether a service suffers from a fault now.
         history: (UTC epoch s, service) since when, and until when, each suffered.
+        replicas: the service that each replica is in.
+        workers: the services in which the first replica has further actors.
+        ray_takes: the authorization that Ray's dashboard asks for.
     """
 
     def __init__(self, suffers: Callable[[str], bool]) -> None:
         self.suffers = suffers
+        self.begun_s = int(time.time())
         self.history: list[tuple[float, float, str]] = []
+        self.replicas: list[str] = list(GPUS)
+        self.workers: list[str] = []
+        self.ray_takes = "Bearer known"
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
@@ -88,6 +99,27 @@ class BackEnds:
             for begin, end, name in self.history
         )
 
+    def spans(self, services: Iterable[str]) -> bytes:
+        """OTLP JSON lines: of each service, a span at each second since the beginning."""
+        lines = []
+        for service in services:
+            spans = [
+                {
+                    "traceId": f"{second:032x}",
+                    "spanId": f"{second:08x}{SERVICES.index(service):08x}",
+                    "name": "POST",
+                    "startTimeUnixNano": f"{second}000000000",
+                    "endTimeUnixNano": f"{second}100000000",
+                }
+                for second in range(self.begun_s, int(time.time()))
+            ]
+            name = {"key": "service.name", "value": {"stringValue": service}}
+            resource = {"attributes": [name]}
+            lines.append(
+                {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}
+            )
+        return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
     def answer(self, path: str, query: dict[str, str]) -> Any:
         """Answer one request by its path."""
         part, _, rest = path.lstrip("/").partition("/")
@@ -104,9 +136,36 @@ class BackEnds:
             asked = query["sql"].removeprefix("SELECT ").partition(" FROM ")[0].split(", ")
             columns = [column.rpartition(" AS ")[2] for column in asked]
             return {"OPT_STATUS": "SUCCESS", "result": {"columns": columns, "values": []}}
+        if part == "spans" and rest:
+            return self.spans(SPAN_FILES[rest])
+        if part == "spans":
+            about = {"type": "file", "mtime": formatdate(usegmt=True), "size": 1}
+            return [{"name": name, **about} for name in SPAN_FILES]
+        if part == "ray":
+            return self.serving() if rest.startswith("api/serve/") else self.actors()
         if self.suffers(rest.split("/")[0]):
             time.sleep(0.25)
         return {"status": "ok"}
+
+    def serving(self) -> Any:
+        """Ray Serve's applications."""
+        replicas = [
+            {"replica_id": f"replica-{n}", "state": "RUNNING", "actor_id": f"actor-{n}"}
+            | {"node_ip": ADDRESSES[service]}
+            for n, service in enumerate(self.replicas)
+        ]
+        return {"applications": {"llm": {"deployments": {"vllm": {"replicas": replicas}}}}}
+
+    def actors(self) -> Any:
+        """Ray's actors: each replica's own in a placement group, and those of the first one."""
+        named = {f"actor-{n}": (str(n), service) for n, service in enumerate(self.replicas)}
+        named |= {f"worker-{n}": ("0", service) for n, service in enumerate(self.workers)}
+        actors = {
+            name: {"placementGroupId": group, "state": "ALIVE"}
+            | {"address": {"ipAddress": ADDRESSES[service]}}
+            for name, (group, service) in named.items()
+        }
+        return {"result": True, "data": {"actors": actors}}
 
     def _handler(back_ends: "BackEnds") -> type[http.server.BaseHTTPRequestHandler]:  # noqa: N805
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -115,8 +174,10 @@ class BackEnds:
                 parts = urlsplit(self.path)
                 asked = parse_qs(parts.query) | parse_qs(body)
                 found = back_ends.answer(parts.path, {k: v[0] for k, v in asked.items()})
-                data = json.dumps(found).encode()
-                self.send_response(200)
+                data = found if isinstance(found, bytes) else json.dumps(found).encode()
+                key = self.headers.get("X-Ray-Authorization")
+                known = key == back_ends.ray_takes or not parts.path.startswith("/ray/")
+                self.send_response(200 if known else 401)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
