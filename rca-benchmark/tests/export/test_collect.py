@@ -74,6 +74,20 @@ def test_back_ends_are_joined_by_time(window, run):
     assert observation.sli == "nginx-proxy_latency-90"
 
 
+def test_a_span_that_deepflow_was_sent_a_copy_of_counts_once(run):
+    written = [("t", "1", "", "ray-head", "otlp", "", 1, 1, 0)]
+    # The copy; a capture that carries its caller's identity; one that no file has.
+    captured = [("t", "1", "", "ray-head", "", "", 1, 1, 0), ("t", "1", "", "lb", "", "", 2, 1, 0)]
+    captured += [("t", "2", "", "ray-head", "", "", 3, 1, 0)]
+    files = Fixed("otlp", Telemetry(traces=typed_table(written, TRACE_COLUMNS)))
+    deepflow = Fixed("deepflow", Telemetry(traces=typed_table(captured, TRACE_COLUMNS)))
+    recording = run(files, deepflow)
+    traces = recording.observation.traces
+    assert traces["startTime"].tolist() == [1, 2, 3]
+    assert traces["methodName"].tolist() == ["otlp", "", ""]
+    assert recording.quality["counts"]["deepflow_spans_that_are_in_files"] == 1
+
+
 def test_absent_indicators_are_listed(run):
     assert "nginx-proxy_latency-90" in run().absent
 

@@ -20,7 +20,7 @@ from rca_benchmark.export.secrets import mask_secrets
 from rca_benchmark.export.topology import build_topology, parent_rows, start_skew
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from rca_benchmark.case import GroundTruth
     from rca_benchmark.export.answers import EventKind
@@ -128,12 +128,14 @@ def assemble(
     """
     parts = [part.telemetry for part in collected.values()]
     metrics = _join_metrics([part.metrics for part in parts], window)
-    traces = _joined_events(collected, "traces", TRACE_COLUMNS, "startTime")
+    traces, counts = _joined_spans(collected)
     calls = frozenset(pair for part in parts for pair in part.calls)
     parents = parent_rows(traces)
     topology = build_topology(traces, parents, placement, calls)
     skew = start_skew(traces, parents)
-    logs = _joined_events(collected, "logs", LOG_COLUMNS, "time")
+    logs = in_order(
+        stack([part.events("logs") for part in collected.values()], LOG_COLUMNS), "time"
+    )
     logs["message"], masked = mask_secrets(logs["message"])
     services = placement.services or sorted({service_of(name) for name in metrics.columns[1:]})
     try:
@@ -149,7 +151,7 @@ def assemble(
         )
     except CaseError as error:
         raise ExportError(f"the telemetry does not make a case: {error}") from error
-    kept = _bookkeeping(parts, {"log_messages_with_secrets_masked": masked}, skew)
+    kept = _bookkeeping(parts, {"log_messages_with_secrets_masked": masked} | counts, skew)
     return Recording(
         observation=observation,
         absent=tuple(name for name in observation.indicators if not kept.received.get(name)),
@@ -173,11 +175,21 @@ def _bookkeeping(
     )
 
 
-def _joined_events(
-    collected: dict[str, Collected], kind: EventKind, columns: Mapping[str, str], by: str
-) -> pd.DataFrame:
-    """The logs or spans of all back ends, by time."""
-    return in_order(stack([part.events(kind) for part in collected.values()], columns), by)
+def _joined_spans(collected: dict[str, Collected]) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The spans of all back ends, by time; those that DeepFlow was sent a copy of count once."""
+    tables = {name: part.events("traces") for name, part in collected.items()}
+    counts = {}
+    if {"otlp", "deepflow"} <= set(tables):
+        identity = ["traceID", "spanID", "serviceName"]
+        written, sent = (
+            pd.MultiIndex.from_frame(tables[k][identity]) for k in ("otlp", "deepflow")
+        )
+        again = sent.isin(written)
+        tables["deepflow"] = tables["deepflow"][~again]
+        counts["deepflow_spans_that_are_in_files"] = int(again.sum())
+    joined = stack([*tables.values()], TRACE_COLUMNS)
+    tables.clear()  # so that no second copy is held while they are sorted
+    return in_order(joined, "startTime"), counts
 
 
 def _join_metrics(tables: Sequence[pd.DataFrame], window: Window) -> pd.DataFrame:
