@@ -145,6 +145,9 @@ def main() -> None:
 
     run_dir = REPOSITORY / "data" / "runs" / run_id
     execute(inventory, options, run_dir, args.retries)
+    if not (run_dir / "evaluation").exists():  # controls alone
+        print(f"Cases: {run_dir.relative_to(REPOSITORY)}; there is no answer to score in them")
+        return
     shown = subprocess.run([TOOLS / "rca-benchmark", "report", run_dir / "evaluation"])
     if shown.returncode != 0:
         sys.exit(shown.returncode)

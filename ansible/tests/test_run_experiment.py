@@ -60,7 +60,6 @@ class Layout(NamedTuple):
     def write_manifest(self, run_id: str = "demo") -> None:
         """Let it look as if something had been started."""
         folder = self.root / "data" / "runs" / run_id
-        folder.mkdir(parents=True)
         (folder / "manifest.json").write_text(json.dumps({}))
 
     def calls(self) -> list[str]:
@@ -89,6 +88,8 @@ def layout(
     monkeypatch.setenv("PYTHONPATH", str(ANSIBLE))
     fake_command("sudo", "exit 0")  # root can be had
     (tmp_path / "platform").write_text('{"platform": "local"}')
+    for name in ("demo", "second"):
+        (tmp_path / "data/runs" / name / "evaluation").mkdir(parents=True)
     (tmp_path / "bin").mkdir()
     for name, script in (
         ("ansible-playbook", PLAYBOOK),
@@ -119,6 +120,13 @@ def test_a_run_can_have_a_name_of_its_own(layout: Layout) -> None:
     done = layout.run("--run-id", "second")
     assert layout.calls() == ["execute-experiment.yaml -e experiment=demo -e run_id=second"]
     assert done.stdout.endswith("data/runs/second/evaluation/report.html\n")
+
+
+def test_controls_alone_have_no_report(layout: Layout) -> None:
+    (layout.root / "data/runs/demo/evaluation").rmdir()
+    done = layout.run()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "Cases: data/runs/demo; there is no answer to score in them\n"
 
 
 def test_the_reports_failure_is_passed_on(layout: Layout) -> None:
@@ -277,7 +285,10 @@ def test_a_cluster_takes_no_root(nobody: Layout, fake_command: Callable[[str, st
 
 @pytest.mark.parametrize(
     ("said", "message"),
-    [("{}", "inventories/local: platform is not set; it is local or kubernetes\n"), (None, "platform: No such file")],
+    [
+        ("{}", "inventories/local: platform is not set; it is local or kubernetes\n"),
+        (None, "platform: No such file"),
+    ],
 )
 def test_an_inventory_that_says_nothing_is_refused(
     layout: Layout, said: str | None, message: str
