@@ -6,7 +6,8 @@ Usage: load_conductor.py start  --runners URL,URL,... --lead SECONDS --patience 
 `start` waits until every runner is ready, tells all of them the same instant, and prints it in UTC
 epoch ns. `finish` waits until each is done and writes its files to DIR, one run that is whole: the
 shards of several runners are merged. A way that is down for a while is tried again until patience
-is over. URLs are http://host:port or k8s://namespace/service:port (KUBECONFIG leads there).
+is over, unless the pods at its end have failed. URLs are http://host:port or
+k8s://namespace/service:port (KUBECONFIG leads there).
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from load_pods import look
 
 from rca_benchmark.errors import ExportError
 from rca_benchmark.export.endpoint import Endpoint, resolve
@@ -36,7 +38,7 @@ def ask(endpoint: Endpoint, path: str, deadline: float, body: Any = None) -> byt
     """Ask a runner, again and again until it answers.
 
     Raises:
-        LoadError: it does not in time, or it refuses.
+        LoadError: it does not in time, its pod has failed, or it refuses.
     """
     while True:
         try:
@@ -48,11 +50,20 @@ def ask(endpoint: Endpoint, path: str, deadline: float, body: Any = None) -> byt
                 raise LoadError(f"{endpoint.url}: has begun at another instant already")
             answer.raise_for_status()
         except requests.RequestException as error:
-            if time.monotonic() > deadline:
-                raise LoadError(f"{endpoint.url}: no answer: {error}") from error
+            ended, said = look_at_pods(endpoint)
+            if ended or time.monotonic() > deadline:
+                raise LoadError(f"{endpoint.url}: no answer: {said or error}") from error
             time.sleep(PAUSE_S)
         else:
             return answer.content
+
+
+def look_at_pods(endpoint: Endpoint) -> tuple[bool, str]:
+    """See whether a runner's pods have failed, and what they say; no answer says nothing."""
+    try:
+        return look(endpoint)
+    except requests.RequestException:
+        return False, ""
 
 
 def wait_for(endpoint: Endpoint, wanted: str, deadline: float) -> None:

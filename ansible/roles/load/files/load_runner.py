@@ -1,6 +1,6 @@
 """Run the load generator in a pod when told to, then hand out what it wrote.
 
-Usage: load_runner.py --out DIR [--port PORT] -- COMMAND ...
+Usage: load_runner.py --out DIR [--host ADDRESS] [--port PORT] -- COMMAND ...
 
 In COMMAND, {start_at} and {out} stand for the instant that it is told and for DIR. Over HTTP:
     GET  /state          {"state": "ready" | "running" | "done" | "failed", "log": [last lines]}
@@ -9,20 +9,23 @@ In COMMAND, {start_at} and {out} stand for the instant that it is told and for D
     GET  /files/NAME     one of them
 
 So several pods can be made ready first and told one common instant, and their records are fetched
-through the API server, without a volume or a way into the pod.
+through the API server, without a volume or a way into the pod. What COMMAND says goes to the log.
 """
 
 import argparse
 import http.server
 import json
+import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 LOG_LINES = 20
+END_S = 10  # for the load to end when it is told to
 
 
 class Runner:
@@ -31,9 +34,10 @@ class Runner:
     def __init__(self, command: list[str], out: Path) -> None:
         self.command = command
         self.out = out
-        self.log = out.with_name(f"{out.name}.log")
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.start_at: str | None = None
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[str] | None = None
+        self.listener: threading.Thread
         self.lock = threading.Lock()
 
     def start(self, start_at: str) -> HTTPStatus:
@@ -47,24 +51,48 @@ class Runner:
             command = self.command
             for name, value in values.items():
                 command = [part.replace(name, value) for part in command]
-            with self.log.open("wb") as log:
-                self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+            self.listener = threading.Thread(target=self.listen, args=[self.process], daemon=True)
+            self.listener.start()
             return HTTPStatus.ACCEPTED
+
+    def listen(self, process: subprocess.Popen[str]) -> None:
+        """Pass on what the load says, and keep the end of it."""
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            self.log.append(line.rstrip())
 
     def state(self) -> dict[str, Any]:
         """Say how far it is."""
-        name = "ready"
-        if self.process is not None:
-            code = self.process.poll()
-            name = "running" if code is None else "failed" if code else "done"
-        log = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return {"state": name, "log": log[-LOG_LINES:]}
+        with self.lock:
+            name = "ready"
+            if self.process is not None:
+                code = self.process.poll()
+                name = "running" if code is None else "failed" if code else "done"
+                if code is not None:
+                    self.listener.join(1)  # for its last words
+            return {"state": name, "log": [*self.log]}
 
     def files(self) -> list[str]:
         """Name what was written; nothing before it is all there."""
         if self.state()["state"] != "done":
             return []
         return sorted(path.name for path in self.out.iterdir() if path.is_file())
+
+    def stop(self) -> None:
+        """End the load, if it has begun and not ended."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
 
 
 def handler(runner: Runner) -> type[http.server.BaseHTTPRequestHandler]:
@@ -110,20 +138,24 @@ def handler(runner: Runner) -> type[http.server.BaseHTTPRequestHandler]:
 
 
 def main() -> None:
-    """Serve until killed."""
+    """Serve until killed; the load ends too."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 - a pod's own; its namespace is closed
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("command", nargs="+")
     args = parser.parse_args()
     runner = Runner(args.command, args.out)
-    address = ("0.0.0.0", args.port)  # noqa: S104 - a pod's own; its namespace is closed
+    # The first process of a pod is not ended by a signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        http.server.ThreadingHTTPServer(address, handler(runner)).serve_forever()
+        http.server.ThreadingHTTPServer((args.host, args.port), handler(runner)).serve_forever()
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        runner.stop()
 
 
 if __name__ == "__main__":
