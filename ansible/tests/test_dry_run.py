@@ -20,7 +20,7 @@ def play(playbook: str, *variables: str, inventory: str = "local") -> tuple[int,
     """Run a playbook in check mode; returns its status and what it printed, in one line."""
     options = [part for variable in variables for part in ("-e", variable)]
     command = [*PLAYBOOK, "-i", str(INVENTORIES / inventory), playbook, *options]
-    done = subprocess.run(command, cwd=ANSIBLE, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ANSIBLE, capture_output=True, text=True, timeout=300)
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
