@@ -10,6 +10,8 @@ SERVING := $(if $(shell grep -rls '^ *platform: *kubernetes' $(INVENTORY)),,serv
 DATASET ?= llm-serving-local-1
 RECORDED := data/runs/$(DATASET)
 PYTHON ?= python3
+# Where evaluate runs: empty for this machine, auto for the cluster of INVENTORY, or the address of a Ray that is there.
+RAY ?=
 # Who has to type a password for sudo: make sweep BECOME=--ask-become-pass
 BECOME ?=
 
@@ -27,8 +29,13 @@ data: dev-environment ## Unpack the data set llm-serving-local-1 and check every
 	@test -e data/$(DATASET) || .venv/bin/rca-benchmark dataset unpack data/artifacts.tar.gz --out data/$(DATASET)
 	@.venv/bin/rca-benchmark dataset validate data/$(DATASET)
 
-evaluate: data ## Score every installed method on the data set (about 10 minutes)
-	@rca-benchmark/evaluate-all.sh --out data/evaluation data/$(DATASET)
+evaluate: data ## Score every installed method on the data set (about 10 minutes); with RAY=auto on INVENTORY's cluster
+ifeq ($(RAY),auto)
+	@cd ansible && ../.venv/bin/ansible-playbook -i ../$(INVENTORY) evaluate.yaml \
+		-e evaluation_dataset=$(CURDIR)/data/$(DATASET) -e evaluation_out=$(CURDIR)/data/evaluation
+else
+	@rca-benchmark/evaluate-all.sh $(if $(RAY),--ray $(RAY)) --out data/evaluation data/$(DATASET)
+endif
 
 data-set: dev-environment $(SERVING) ## Record the data set anew, or go on recording it (about 6 hours)
 	@.venv/bin/python ansible/run_experiment.py rca-anomaly-injections --run-id $(DATASET) --inventory $(INVENTORY) \

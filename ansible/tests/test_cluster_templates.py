@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -96,12 +97,18 @@ def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         "vault_deepflow_password": "pass: 'word\"",
         "vault_proxy_accounts": "admin:$6$salt$hash",
         "prometheus_catalogue_file": str(QUERIES / "kubernetes.yaml"),
-        "checksums": {"nginx": {"all": "0" * 64}, "python": {"all": "0" * 64}, "models": {}},
+        "checksums": {name: {"all": "0" * 64} for name in ("nginx", "python", "ray")}
+        | {"models": {}},
         "load_settings": {"arrivals": "poisson", "rate": 5, "prompt_tokens": 8, "output_tokens": 4},
         "load_duration_s": 60,
         "load_seed": 1,
         "load_programs": str(ANSIBLE / "roles/load/files"),
         "load_wheel": str(wheel),
+        "evaluation_wheel": str(wheel),
+        "evaluation_programs": str(ANSIBLE / "roles/evaluation/files"),
+        "evaluation_constraints": str(ANSIBLE.parent / "requirements/dev.txt"),
+        "evaluation_dataset": "/data/it's here",
+        "evaluation_methods": "baro,nsigma",
         "model_image": IMAGE,
         "model_revision": "0" * 40,
         "model_programs": str(ANSIBLE / "roles/model/files"),
@@ -270,14 +277,15 @@ def pods(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Pod specs of our own objects."""
     if document["kind"] in ("Deployment", "DaemonSet", "Job", "StatefulSet"):
         yield document["spec"]["template"]["spec"]
-    if document["kind"] == "RayService":
+    if document["kind"] in ("RayService", "RayJob"):
         for group in groups(document):
             yield group["template"]["spec"]
 
 
-def groups(service: dict[str, Any]) -> list[dict[str, Any]]:
-    """The pods of a RayService: head first."""
-    cluster = service["spec"]["rayClusterConfig"]
+def groups(owner: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pods of a RayService or RayJob: head first."""
+    kind = owner["kind"]
+    cluster = owner["spec"]["rayClusterSpec" if kind == "RayJob" else "rayClusterConfig"]
     return [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
 
 
@@ -483,3 +491,15 @@ def test_every_shard_of_the_load_has_an_address_of_its_own(rendered: Path) -> No
     (programs,) = (o for o in load if o["kind"] == "ConfigMap")
     away = "affinity" in job["spec"]["template"]["spec"]
     assert away == bool(programs.get("binaryData"))  # both as by default, or neither
+
+
+def test_a_scoring_runs_on_nodes_that_are_no_part_of_the_stack(rendered: Path) -> None:
+    objects = {o["kind"]: o for _, o in documents(rendered, "evaluation")}
+    job, served = objects["RayJob"]["spec"], ray_service(rendered)["spec"]
+    assert shlex.split(job["entrypoint"])[4] == "/work/data/it's here"
+    assert job["rayClusterSpec"]["rayVersion"] == served["rayClusterConfig"]["rayVersion"]
+    pods = [group["template"]["metadata"]["labels"] for group in groups(objects["RayJob"])]
+    assert objects["Service"]["spec"]["selector"].items() <= pods[0].items()
+    for labels in pods:
+        assert not {"app", "rca-llm/service"} & set(labels)
+        assert labels["istio.io/dataplane-mode"] == "none"

@@ -39,6 +39,7 @@ def test_help_shows_an_example(run):
         ([], "no data set given"),
         (["--fast", "cases"], "unknown option --fast"),
         (["cases", "--out"], "--out needs a value"),
+        (["cases", "--ray", "auto", "--workers", "2"], "--workers and --ray exclude each other"),
     ],
 )
 def test_wrong_use_is_one_line(run, arguments, message):
@@ -46,6 +47,12 @@ def test_wrong_use_is_one_line(run, arguments, message):
     assert finished.returncode == 2
     assert message in finished.stderr
     assert len(finished.stderr.splitlines()) == 1
+
+
+def test_ray_takes_the_place_of_processes(run, make_dataset):
+    finished = run("--ray", "127.0.0.1:1", make_dataset(1))
+    assert finished.returncode == 1
+    assert "rca-benchmark evaluate: --ray" in finished.stderr  # it is not installed, or not there
 
 
 @pytest.mark.slow
