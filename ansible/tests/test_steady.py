@@ -8,6 +8,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from rca_benchmark.errors import ExportError
+
 CALM = {
     "targets down": 0.0,
     "replicas that answer": 2.0,
@@ -59,14 +61,20 @@ def test_a_query_without_an_answer_is_no_number(
     assert math.isnan(values["latency"])
 
 
-class Servers:
-    """Answers that change from look to look."""
+AWAY = ExportError("prometheus at http://127.0.0.1:1: no answer")
 
-    def __init__(self, looks: list[dict[str, float]]) -> None:
+
+class Servers:
+    """Answers that change from look to look, or none."""
+
+    def __init__(self, looks: list[dict[str, float] | ExportError]) -> None:
         self.looks = looks
 
     def look(self, _server: object, _scrapes_every_s: int) -> dict[str, float]:
-        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        found = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if isinstance(found, ExportError):
+            raise found
+        return found
 
 
 @pytest.mark.parametrize(
@@ -75,13 +83,15 @@ class Servers:
         ([CALM], 0, ""),
         ([{**CALM, "requests waiting": 1.0}, CALM], 0, ""),
         ([{**CALM, "requests waiting": 1.0}], 3, "requests waiting: 1\n"),
+        ([AWAY, CALM], 0, ""),
+        ([AWAY], 3, f"{AWAY}\n"),
     ],
 )
 def test_it_waits_for_as_long_as_it_may(
     steady: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    looks: list[dict[str, float]],
+    looks: list[dict[str, float] | ExportError],
     status: int,
     printed: str,
 ) -> None:
@@ -98,6 +108,15 @@ def test_it_waits_for_as_long_as_it_may(
     else:
         steady.main()
     assert capsys.readouterr().out == printed
+
+
+def test_an_address_that_is_none_fails_at_once(
+    steady: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["steady.py", "--prometheus=nowhere", "--replicas=2", "--patience=1000"]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit, match="'nowhere' is no address"):
+        steady.main()
 
 
 def test_prometheus_can_read_every_query(steady: ModuleType) -> None:

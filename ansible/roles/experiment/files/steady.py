@@ -5,7 +5,8 @@ waits; and requests take no longer than what they usually take, read from the la
 
 Usage: steady.py --prometheus URL --replicas N --patience SECONDS [--scrapes-every SECONDS]
 
-Exits with 0 when all of that holds; with 3 and one line per condition that did not hold in time.
+Exits with 0 when all of that holds; with 3 and one line per condition that did not hold in time, or
+the one that says why Prometheus did not answer: it may be away for a while.
 """
 
 import argparse
@@ -18,6 +19,8 @@ from rca_benchmark.export.endpoint import Endpoint, resolve
 from rca_benchmark.export.scraping import instant_query
 
 LATELY = "15s"
+# One look at a time, as the next comes a second later.
+LIMITS = {"attempts": 1, "timeout_s": 10}
 # Of the time that requests take; a recovered fault lies well below, noise above is rare.
 TOLERANCE = 1.5
 MEAN_LATENCY = (
@@ -70,6 +73,14 @@ def unmet(values: dict[str, float], replicas: int) -> list[str]:
     return [line + usual if line.startswith("latency") else line for line in lines]
 
 
+def problems(server: Endpoint, scrapes_every_s: int, replicas: int) -> list[str]:
+    """Look once; returns why the stack is not steady, or that nobody can tell."""
+    try:
+        return unmet(look(server, scrapes_every_s), replicas)
+    except ExportError as error:
+        return [str(error)]
+
+
 def main() -> None:
     """Look once a second."""
     parser = argparse.ArgumentParser(
@@ -82,14 +93,14 @@ def main() -> None:
     args = parser.parse_args()
     deadline = time.monotonic() + args.patience
     try:
-        server = resolve("prometheus", args.prometheus)
-        while lines := unmet(look(server, args.scrapes_every), args.replicas):
-            if time.monotonic() > deadline:
-                print("\n".join(lines))
-                sys.exit(3)
-            time.sleep(1)
+        server = resolve("prometheus", args.prometheus, LIMITS)
     except ExportError as error:
         sys.exit(str(error))
+    while lines := problems(server, args.scrapes_every, args.replicas):
+        if time.monotonic() > deadline:
+            print("\n".join(lines))
+            sys.exit(3)
+        time.sleep(1)
 
 
 if __name__ == "__main__":
