@@ -18,10 +18,11 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from cluster_rendering import OTHERWISE, render
 
 ANSIBLE = Path(__file__).resolve().parents[1]
 SERVE_PYTHON = ANSIBLE.parent / ".venv-serve" / "bin" / "python"
-ROLES = ("local_stack", "chaos", "experiment", "load", "model", "nvidia_operator")
+ROLES = ("local_stack", "chaos", "experiment", "load", "model", "nvidia_operator", "telemetry")
 FOLDERS = [ANSIBLE, *(ANSIBLE / "roles" / role / "files" for role in ROLES)]
 GROUP = "rcatest"
 SERVICES = ("rcatest-left", "rcatest-right")
@@ -218,3 +219,20 @@ def serve_python() -> Path:
     if not SERVE_PYTHON.exists():
         pytest.skip("needs .venv-serve (make serve-environment)")
     return SERVE_PYTHON
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of the charts' own files and of the schemas of custom resources."""
+    folder = Path(os.environ.get("RCA_LLM_SHARED", ANSIBLE.parents[1] / "shared"))
+    if not (folder / "charts").is_dir():
+        pytest.skip(f"needs {folder}/charts and /crds (variable RCA_LLM_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session", params=[{}, OTHERWISE], ids=["defaults", "otherwise"])
+def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Render all templates, with the roles' defaults and with other values."""
+    out = tmp_path_factory.mktemp("rendered")
+    render(out, request.param)
+    return out

@@ -1,17 +1,13 @@
 """What the cluster's roles would send: every template rendered, held against schemas and charts.
 
-Charts' own values and schemas, and the schemas of custom resources, lie outside the repository (see
-the fixture `shared`); without them those tests skip.
+The keys of the charts' values are in `charts/`, written by `support/chart_keys.py`. The charts' own
+files and the schemas of custom resources lie outside the repository (see the fixture `shared`);
+without them those tests skip.
 """
 
-import importlib
 import json
-import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,12 +16,9 @@ import jsonschema
 import kubernetes_validate  # type: ignore[import-untyped] # it ships no types
 import pytest
 import yaml
+from chart_keys import KEYS, defaults, keys
+from cluster_rendering import ANSIBLE, QUERIES, documents, groups, proxy_configuration, undeclared
 
-ANSIBLE = Path(__file__).resolve().parents[1]
-TOOLS = Path(sys.executable).parent
-INVENTORY = ANSIBLE.parent / "inventories" / "example-cluster"
-QUERIES = ANSIBLE.parent / "rca-benchmark/src/rca_benchmark/export/queries"
-ROLES = sorted({p.parents[2].name for p in (ANSIBLE / "roles").glob("*/templates/[ov]*s/*.j2")})
 CHARTS = sorted(
     (path.parents[2].name, path.name.removesuffix(".yaml.j2"))
     for path in (ANSIBLE / "roles").glob("*/templates/values/*.j2")
@@ -49,88 +42,6 @@ HANDED_ON = {"loki": ("loki.limits_config.",), "opentelemetry-collector": ("conf
 NOT_AT_HAND = {"cilium"}
 
 
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    folder = Path(os.environ.get("RCA_LLM_SHARED", ANSIBLE.parents[1] / "shared"))
-    if not (folder / "charts").is_dir():
-        pytest.skip(f"needs {folder}/charts and /crds (variable RCA_LLM_SHARED)")
-    return folder
-
-
-MODELS = ANSIBLE / "configs" / "models"
-IMAGE = "registry.example/serving@sha256:" + "0" * 64
-# Everything that chooses between parts of a template, chosen the other way than by default.
-OTHERWISE = {
-    "ray_namespace": "elsewhere",
-    "ray_proxy_api_key": "a key",
-    "ray_proxy_certificate": "-----BEGIN CERTIFICATE-----",
-    "ray_proxy_certificate_key": "-----BEGIN PRIVATE KEY-----",
-    "ray_proxy_node_port": 30826,
-    "nvidia_operator_driver": True,
-    "nvidia_operator_interval": "5s",
-    "istio_mesh_namespaces": ["one", "two"],
-    "chaos_mesh_targets": ["one", "two"],
-    "cilium_operator_replicas": 2,
-    "prometheus_stack_namespace": "elsewhere",
-    "model_parallelism": {"data": 2, "tensor": 2, "pipeline": 2, "head_serves": True},
-    "model_folder": "/models/tiny",
-    "load_shards": 3,
-    "load_shares_node": True,
-    "load_image": IMAGE,
-    "load_api_key": "a key",
-    "model_token": "a token",
-    **yaml.safe_load((MODELS / "tiny-llama.yaml").read_text()),
-}
-
-
-@pytest.fixture(scope="session", params=[{}, OTHERWISE], ids=["defaults", "otherwise"])
-def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Render all templates, with the roles' defaults and with other values."""
-    out = tmp_path_factory.mktemp("rendered")
-    wheel = out / "rca_llm-1-py3-none-any.whl"
-    wheel.write_bytes(b"a wheel")
-    variables = {
-        "render_roles": ROLES,
-        "render_out": str(out),
-        "cluster_kubeconfig": "/nowhere/kubeconfig",
-        "vault_grafana_password": "pass: 'word\"",
-        "vault_deepflow_password": "pass: 'word\"",
-        "vault_proxy_accounts": "admin:$6$salt$hash",
-        "prometheus_catalogue_file": str(QUERIES / "kubernetes.yaml"),
-        "checksums": {name: {"all": "0" * 64} for name in ("nginx", "python", "ray")}
-        | {"models": {}},
-        "load_settings": {"arrivals": "poisson", "rate": 5, "prompt_tokens": 8, "output_tokens": 4},
-        "load_duration_s": 60,
-        "load_seed": 1,
-        "load_programs": str(ANSIBLE / "roles/load/files"),
-        "load_wheel": str(wheel),
-        "evaluation_wheel": str(wheel),
-        "evaluation_programs": str(ANSIBLE / "roles/evaluation/files"),
-        "evaluation_constraints": str(ANSIBLE.parent / "requirements/dev.txt"),
-        "evaluation_dataset": "/data/it's here",
-        "evaluation_methods": "baro,nsigma",
-        "model_image": IMAGE,
-        "model_revision": "0" * 40,
-        "model_programs": str(ANSIBLE / "roles/model/files"),
-        **(request.param or yaml.safe_load((MODELS / "phi-4.yaml").read_text())),
-    }
-    command = [str(TOOLS / "ansible-playbook"), "-i", str(INVENTORY), "tests/render.yaml"]
-    done = subprocess.run(
-        [*command, "-e", json.dumps(variables)], cwd=ANSIBLE, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert "WARNING" not in done.stderr
-    return out
-
-
-def documents(folder: Path, role: str = "*") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object that is sent, with the template that it comes from."""
-    for path in sorted(folder.glob(f"{role}/objects/*.yaml")):
-        for document in yaml.safe_load_all(path.read_text()):
-            if document is not None:
-                yield str(path.relative_to(folder)), document
-
-
 def unknown_keys(given: Any, known: Any, where: str = "") -> Iterator[str]:
     """Keys of an override that the defaults do not have; below an empty default anything goes."""
     if not isinstance(given, dict) or not isinstance(known, dict) or not known:
@@ -152,20 +63,31 @@ def merged(given: Any, defaults: Any) -> Any:
 
 
 @pytest.mark.parametrize(("role", "chart"), CHARTS)
-def test_a_chart_knows_every_value_that_we_set(
-    rendered: Path, shared: Path, role: str, chart: str
-) -> None:
+def test_a_chart_knows_every_value_that_we_set(rendered: Path, role: str, chart: str) -> None:
     if chart in NOT_AT_HAND:
         pytest.skip(f"the chart of {chart} is not at hand")
     values = yaml.safe_load((rendered / role / "values" / f"{chart}.yaml").read_text())
-    defaults = yaml.safe_load((shared / "charts" / chart / "values.yaml").read_text())
-    defaults |= defaults.pop("_internal_defaults_do_not_set", {})  # how Istio's charts keep them
-    found = set(unknown_keys(values, defaults)) - DOCUMENTED.get(chart, set())
+    known = json.loads((KEYS / f"{chart}.keys.json").read_text())
+    found = set(unknown_keys(values, known)) - DOCUMENTED.get(chart, set())
     assert [key for key in found if not key.startswith(HANDED_ON.get(chart, ("-",)))] == []
-    schema = shared / "charts" / chart / "values.schema.json"
-    if schema.exists():
-        validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
-        validator.validate(merged(values, defaults))
+
+
+def test_known_keys_are_those_of_the_charts(shared: Path) -> None:
+    for chart in {chart for _, chart in CHARTS} - NOT_AT_HAND:
+        known = json.loads((KEYS / f"{chart}.keys.json").read_text())
+        assert known == keys(defaults(shared / "charts" / chart)), f"{chart}: run chart_keys.py"
+
+
+def test_values_fit_the_schemas_of_their_charts(rendered: Path, shared: Path) -> None:
+    checked = 0
+    for role, chart in CHARTS:
+        schema = shared / "charts" / chart / "values.schema.json"
+        if schema.exists():
+            values = yaml.safe_load((rendered / role / "values" / f"{chart}.yaml").read_text())
+            validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
+            validator.validate(merged(values, defaults(shared / "charts" / chart)))
+            checked += 1
+    assert checked > 2
 
 
 def test_a_value_that_a_chart_does_not_know_is_found() -> None:
@@ -179,24 +101,6 @@ def crd(shared: Path, document: dict[str, Any]) -> dict[str, Any] | None:
     group, _, version = document["apiVersion"].rpartition("/")
     path = shared / "crds" / f"{group}_{version}_{document['kind']}.json"
     return json.loads(path.read_text()) if path.exists() else None
-
-
-def undeclared(given: Any, schema: dict[str, Any], where: str = "") -> Iterator[str]:
-    """Fields that a schema does not declare: an API server would drop them without a word."""
-    if isinstance(given, list):
-        for item in given:
-            yield from undeclared(item, schema.get("items", {}), f"{where}[]")
-    if not isinstance(given, dict) or schema.get("x-kubernetes-preserve-unknown-fields"):
-        return
-    declared, more = schema.get("properties", {}), schema.get("additionalProperties")
-    for key, value in given.items():
-        path = f"{where}.{key}".lstrip(".")
-        if key in declared:
-            yield from undeclared(value, declared[key], path)
-        elif isinstance(more, dict):
-            yield from undeclared(value, more, path)
-        elif declared and more is not True and path not in ("apiVersion", "kind", "metadata"):
-            yield path
 
 
 def test_custom_resources_fit_their_schemas(rendered: Path, shared: Path) -> None:
@@ -282,13 +186,6 @@ def pods(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield group["template"]["spec"]
 
 
-def groups(owner: dict[str, Any]) -> list[dict[str, Any]]:
-    """The pods of a RayService or RayJob: head first."""
-    kind = owner["kind"]
-    cluster = owner["spec"]["rayClusterSpec" if kind == "RayJob" else "rayClusterConfig"]
-    return [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-
-
 def test_our_pods_are_as_restricted_as_pods_can_be(rendered: Path) -> None:
     seen = 0
     for source, document in documents(rendered):
@@ -336,9 +233,7 @@ def test_every_namespace_is_closed_and_has_a_level(rendered: Path) -> None:
 
 
 def test_every_part_of_a_collectors_pipelines_is_configured(rendered: Path, shared: Path) -> None:
-    chart = yaml.safe_load(
-        (shared / "charts" / "opentelemetry-collector" / "values.yaml").read_text()
-    )["config"]
+    chart = defaults(shared / "charts" / "opentelemetry-collector")["config"]
     values = rendered / "opentelemetry" / "values" / "opentelemetry-collector.yaml"
     shipper = merged(yaml.safe_load(values.read_text())["config"], chart)
     (traces,) = (
@@ -351,73 +246,6 @@ def test_every_part_of_a_collectors_pipelines_is_configured(rendered: Path, shar
         for pipeline in config["service"]["pipelines"].values():
             for kind in ("receivers", "processors", "exporters"):
                 assert set(pipeline[kind]) <= set(config[kind])
-
-
-def proxy_configuration(rendered: Path) -> str:
-    """The proxy's nginx.conf."""
-    (found,) = (
-        document["data"]["nginx.conf"]
-        for _, document in documents(rendered, "ray")
-        if document["kind"] == "ConfigMap"
-    )
-    return str(found)
-
-
-def test_the_proxy_asks_for_an_account_where_programs_can_be_run(rendered: Path) -> None:
-    text = proxy_configuration(rendered)
-    blocks = dict(re.findall(r"location (\S+) \{\n(.*?)\n    \}", text, re.S))
-    for place in ("/dashboard/", "/prometheus/"):
-        assert "auth_basic_user_file" in blocks[place]
-    assert "$has_key" in blocks["/"]
-
-
-def test_nginx_understands_the_proxys_configuration(rendered: Path, tmp_path: Path) -> None:
-    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if nginx is None:
-        pytest.skip("needs nginx")
-    text = proxy_configuration(rendered)
-    # An nginx of any age, without the OpenTelemetry module, on a machine that is no pod.
-    text = re.sub(r"otel_exporter \{.*?\}|load_module .*?;|otel_\w+ .*?;", "", text, flags=re.S)
-    text = re.sub(r"\$otel_\w+", "-", text)
-    text = re.sub(r"server \S+ resolve;", "server 127.0.0.1:1;", text)
-    text = text.replace("kube-dns.kube-system.svc.cluster.local", "127.0.0.1")
-    text = re.sub("(?<= )/tmp(?=/)", str(tmp_path), text)
-    text = re.sub("/etc/nginx/(secrets|tls)", str(tmp_path), text)
-    certificate = ["-keyout", tmp_path / "tls.key", "-out", tmp_path / "tls.crt", "-subj", "/CN=a"]
-    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *map(str, certificate)]
-    subprocess.run(new, check=True, capture_output=True)
-    (tmp_path / "api-key.conf").write_text('"Bearer key" 1;\n')
-    (tmp_path / "accounts").write_text("admin:$6$salt$hash\n")
-    (tmp_path / "nginx.conf").write_text(text)
-    done = subprocess.run(
-        [nginx, "-t", "-c", str(tmp_path / "nginx.conf")], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_real_api_takes_our_objects(rendered: Path) -> None:
-    """Server-side, as a dry run, in the namespace `default`; kinds that it lacks are left out."""
-    config = os.environ.get("KUBECONFIG_TEST")
-    if not config:
-        pytest.skip("needs an API server: set KUBECONFIG_TEST to a kubeconfig")
-    config_of: Any = importlib.import_module("kubernetes.config")
-    dynamic: Any = importlib.import_module("kubernetes.dynamic")  # the library has no types
-
-    client = dynamic.DynamicClient(config_of.new_client_from_config(config))
-    taken = 0
-    for _, document in documents(rendered):
-        try:
-            kind = client.resources.get(api_version=document["apiVersion"], kind=document["kind"])
-        except dynamic.exceptions.ResourceNotFoundError:
-            continue
-        place = {}
-        if "namespace" in document["metadata"]:
-            place = {"namespace": "default"}
-            document["metadata"]["namespace"] = "default"
-        options = {"dry_run": "All", "field_manager": "rca-llm-test", "force_conflicts": True}
-        client.server_side_apply(kind, document, **place, **options)
-        taken += 1
-    assert taken > 0
 
 
 def ray_service(rendered: Path) -> dict[str, Any]:
@@ -469,7 +297,9 @@ def test_the_proxy_asks_the_pod_on_which_serve_listens(rendered: Path) -> None:
     service = ray_service(rendered)
     serving = yaml.safe_load(service["spec"]["serveConfigV2"])
     assert serving["proxy_location"] == "HeadOnly"
-    upstream = re.search(r"upstream serve \{[^}]*server (\S+) resolve;", proxy_configuration(rendered))
+    upstream = re.search(
+        r"upstream serve \{[^}]*server (\S+) resolve;", proxy_configuration(rendered)
+    )
     assert upstream is not None
     host, port = upstream[1].split(":")
     assert host.partition(".")[0] == f"{service['metadata']['name']}-head-svc"  # KubeRay's name
