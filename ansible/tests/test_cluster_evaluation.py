@@ -194,6 +194,7 @@ def results(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / "results.parquet")
 
 
+@pytest.mark.slow
 def test_results_are_those_of_this_machine_and_only_what_is_missing_is_computed(
     cluster: Cluster, dataset: Path
 ) -> None:
