@@ -1,113 +1,21 @@
 """Faults on a cluster, its controllers played: made, refused, stuck, swept, with the API away."""
 
-import json
 import os
+import re
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cluster_api import ClusterApi, Object
+from cluster_api import Object
+from faulty_cluster import TARGET, Cluster
 
-ANSIBLE = Path(__file__).resolve().parents[1]
-TOOLS = Path(sys.executable).parent
-TARGET = "ray-replicas-0"
-
-
-class Cluster:
-    """A stack of one proxy, head and two replicas, with Chaos Mesh.
-
-    Attributes:
-        injects: whether Chaos Mesh does what it is told.
-        lets_go: whether it removes its finalizers.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.injects, self.lets_go = folder, True, True
-        self.api = ClusterApi(self.react)
-        for name in ("ray", "gpu-faults"):
-            self.api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        for kind in ("StressChaos", "NetworkChaos", "PodChaos"):
-            self.api.put(crd(kind))
-        for service in ("nginx-proxy", "ray-head", TARGET, "ray-replicas-1"):
-            self.api.put(pod(service, "True"))
-        self.inventory = folder / "inventory"
-        shutil.copytree(ANSIBLE.parent / "inventories" / "example-cluster", self.inventory)
-        (self.inventory / ".secrets").mkdir()
-        self.api.kubeconfig(self.inventory / ".secrets" / "kubeconfig")
-        self.records = self.inventory / ".cache" / "faults"
-
-    def react(self, api: ClusterApi, method: str, item: Object) -> None:
-        """Chaos Mesh: makes a pod fail while a PodChaos is there."""
-        if item["kind"] != "PodChaos":
-            return
-        about, forced = item["metadata"], "chaos-mesh.chaos-mesh.org/cleanFinalizer"
-        gone = method == "DELETE" and self.lets_go
-        if gone or (about.get("annotations") or {}).get(forced) == "forced":
-            api.delete("PodChaos", about["name"], about["namespace"])
-            api.put(pod(TARGET, "True"))
-        elif method != "DELETE" and self.injects and "finalizers" not in about:
-            api.put(pod(TARGET, "False"))
-            done = {"conditions": [{"type": "AllInjected", "status": "True"}]}
-            api.put({**item, "metadata": {**about, "finalizers": ["chaos"]}, "status": done})
-
-    def broken(self) -> bool:
-        """Whether the target suffers or anything that breaks it is there."""
-        target = self.api.get("Pod", TARGET, "ray")
-        assert target is not None
-        ready = target["status"]["conditions"][0]["status"] == "True"
-        return not ready or bool(self.api.of_kind("PodChaos"))
-
-    def command(self, playbook: str, **variables: object) -> list[str]:
-        quick = {"chaos_making_timeout_s": 5, "chaos_letting_go_timeout_s": 3}
-        given = json.dumps({**quick, **variables})
-        command = [str(TOOLS / "ansible-playbook"), "-i", str(self.inventory), playbook]
-        return [*command, "-e", given]
-
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "TMPDIR": str(self.folder)}
-
-    def play(self, playbook: str, **variables: object) -> tuple[int, str]:
-        done = subprocess.run(
-            self.command(playbook, **variables),
-            cwd=ANSIBLE,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            env=self.environment(),
-        )
-        return done.returncode, " ".join((done.stdout + done.stderr).split())
-
-
-def crd(kind: str) -> Object:
-    plural = kind.lower()
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.chaos-mesh.org"},
-        "spec": {
-            "group": "chaos-mesh.org",
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural},
-            "versions": [{"name": "v1alpha1"}],
-        },
-    }
-
-
-def pod(service: str, ready: str) -> Object:
-    labels = {"rca-llm/service": service}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": service, "namespace": "ray", "labels": labels},
-        "spec": {"nodeName": "node-1", "containers": [{"name": service}]},
-        "status": {"conditions": [{"type": "Ready", "status": ready}]},
-    }
+PAUSE = {"fault": "pause", "target": TARGET, "seconds": 2}
 
 
 @pytest.fixture
@@ -118,69 +26,159 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster.api.server.server_close()
 
 
-PAUSE = {"fault": "pause", "target": TARGET, "seconds": 2}
+def number(name: str, printed: str) -> int:
+    """The last number of a name in what a playbook printed as JSON."""
+    return int(re.findall(rf'"{name}\\?": (\d+)', printed)[-1])
 
 
 def test_a_fault_is_made_seen_and_taken_back(cluster: Cluster) -> None:
     status, printed = cluster.play("inject-fault.yaml", **PAUSE)
     assert status == 0, printed[-3000:]
-    assert "active_ns" in printed
-    assert "recovered_ns" in printed
+    assert number("removed_ns", printed) <= number("recovered_ns", printed)
     assert not cluster.broken()
     assert list(cluster.records.iterdir()) == []
 
 
-def test_what_chaos_mesh_does_not_make_fails_and_leaves_nothing(cluster: Cluster) -> None:
-    cluster.injects = False
+def test_a_fault_is_active_since_it_was_made_however_late_it_shows(cluster: Cluster) -> None:
+    cluster.shows_after_s = 6
+    applied: list[Object] = []
+
+    def inject(item: Object, real: Any = cluster.inject) -> None:
+        real(item)
+        applied.append(cluster.api.of_kind("PodChaos")[0])
+
+    cluster.inject = inject  # type: ignore[method-assign]
     status, printed = cluster.play("inject-fault.yaml", **PAUSE)
+    assert status == 0, printed[-3000:]
+    (record,) = applied[0]["status"]["experiment"]["containerRecords"]
+    at = int(datetime.fromisoformat(record["events"][0]["timestamp"]).timestamp()) * 10**9
+    active, requested = number("active_ns", printed), number("requested_ns", printed)
+    assert active == max(at, requested)
+    assert number("seen_ns", printed) >= at
+    evidence = re.findall(r'"at_ns\\?": (\d+)', printed)
+    assert max(map(int, evidence)) - active >= 5 * 10**9
+
+
+def test_what_is_made_but_shows_no_effect_is_no_injection(cluster: Cluster) -> None:
+    cluster.shows_after_s = None
+    quick = {"local": 10, "kubernetes": 2}
+    status, printed = cluster.play("inject-fault.yaml", chaos_activation_timeout_s=quick, **PAUSE)
     assert status != 0
-    assert "Wait until it says that it has" in printed
+    assert "Wait until the system shows the effect" in printed
+    assert "active_ns" not in printed
     assert not cluster.broken()
     assert list(cluster.records.iterdir()) == []
 
 
-def test_an_object_that_is_not_let_go_is_freed(cluster: Cluster) -> None:
-    cluster.lets_go = False
+def test_what_chaos_mesh_does_not_make_fails_with_its_reason(cluster: Cluster) -> None:
+    cluster.injects = False
+    status, printed = cluster.play("inject-fault.yaml", chaos_making_timeout_s=2, **PAUSE)
+    assert status != 0
+    reason = "does not make the fault: AllInjected False; container runtime is not there"
+    assert reason in printed, printed[-3000:]
+    assert not cluster.broken()
+    assert list(cluster.records.iterdir()) == []
+
+
+@pytest.mark.parametrize("lets_go", ["forced", "never"])
+def test_an_object_that_is_not_let_go_is_freed(cluster: Cluster, lets_go: str) -> None:
+    cluster.lets_go = lets_go
     status, printed = cluster.play("inject-fault.yaml", **PAUSE)
     assert status == 0, printed[-3000:]
     assert not cluster.broken()
+    patched = [about[:2] for about in cluster.api.log].count(("PATCH", "PodChaos"))
+    assert patched == {"forced": 1, "never": 2}[lets_go]
 
 
-def begun(cluster: Cluster) -> subprocess.Popen[bytes]:
-    """Start a long fault and wait until it is there."""
-    process = subprocess.Popen(
-        cluster.command("inject-fault.yaml", **{**PAUSE, "seconds": 600}),
-        cwd=ANSIBLE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=cluster.environment(),
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while not cluster.broken():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return process
-
-
-def test_a_killed_controllers_fault_is_swept(cluster: Cluster) -> None:
-    process = begun(cluster)
+def killed(cluster: Cluster) -> None:
+    """Leave a fault whose controller was killed."""
+    process = cluster.begin(**PAUSE)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert cluster.broken()
     assert len(list(cluster.records.iterdir())) == 1
+
+
+def test_a_killed_controllers_fault_is_swept_though_the_api_is_away(cluster: Cluster) -> None:
+    killed(cluster)
+    cluster.away(12)
     status, printed = cluster.play("sweep-faults.yaml")
     assert status == 0, printed[-3000:]
     assert not cluster.broken()
     assert list(cluster.records.iterdir()) == []
 
 
-def test_a_fault_without_a_record_is_swept_by_its_label(cluster: Cluster) -> None:
-    process = begun(cluster)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def test_a_fault_on_a_stack_that_is_gone_is_swept(cluster: Cluster) -> None:
+    killed(cluster)
+    for service in ("ray-head", TARGET, "ray-replicas-1"):
+        cluster.api.delete("Pod", service, "ray")
+    cluster.api.react = lambda api, method, item: (
+        api.delete("PodChaos", item["metadata"]["name"], "ray") if method == "DELETE" else None
+    )
+    status, printed = cluster.play("sweep-faults.yaml")
+    assert status == 0, printed[-3000:]
+    assert not cluster.broken()
+    assert list(cluster.records.iterdir()) == []
+
+
+def test_a_stuck_fault_without_a_record_is_swept_by_its_label(cluster: Cluster) -> None:
+    killed(cluster)
+    cluster.lets_go = "never"
     shutil.rmtree(cluster.records)
     status, printed = cluster.play("sweep-faults.yaml")
+    assert status == 0, printed[-3000:]
+    assert not cluster.broken()
+
+
+def held_by_another(cluster: Cluster) -> None:
+    about = {"name": "rca-llm-run", "namespace": "ray"}
+    held = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"run": "other.run"}}
+    cluster.api.put({**held, "metadata": about})
+
+
+def test_a_fault_of_another_run_is_left_alone_while_that_holds_the_cluster(
+    cluster: Cluster,
+) -> None:
+    held_by_another(cluster)
+    marks = {
+        "labels": {"rca-llm/fault": "pause"},
+        "annotations": {"rca-llm/run": "other.run"},
+    }
+    about = {"name": "other-run-x", "namespace": "ray", **marks}
+    fault = {"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "PodChaos"}
+    cluster.api.put({**fault, "metadata": about})
+    status, printed = cluster.play("sweep-faults.yaml")
+    assert status == 0, printed[-3000:]
+    assert "other-run-x is left alone: it belongs to run other.run" in printed
+    assert cluster.broken()
+    status, printed = cluster.play("sweep-faults.yaml", take_over=True)
+    assert status == 0, printed[-3000:]
+    assert not cluster.broken()
+
+
+def test_the_stack_of_another_run_is_not_stopped(cluster: Cluster) -> None:
+    held_by_another(cluster)
+    status, printed = cluster.play("execute-experiment.yaml", "--tags=delete", run_id="mine")
+    assert status != 0
+    assert "run other.run holds the cluster: let it end, or add -e take_over=true" in printed
+    assert cluster.api.log == []
+
+
+def test_the_api_may_be_away_while_a_fault_is_made(cluster: Cluster) -> None:
+    real, asked = cluster.api.answer, list[str]()
+
+    def answer(method: str, url: str, body: Object | None, content: str) -> tuple[int, Any]:
+        answered = real(method, url, body, content)
+        if "labelSelector=rca-llm%2Fservice%3D" in url and not asked:
+            asked.append(url)  # the measurement before the fault; next it is sent
+            cluster.away(6)
+        elif method == "POST" and "podchaos" in url:
+            cluster.away(6)
+        return answered
+
+    cluster.api.answer = answer  # type: ignore[method-assign]
+    status, printed = cluster.play("inject-fault.yaml", **PAUSE)
+    assert asked
     assert status == 0, printed[-3000:]
     assert not cluster.broken()
 
@@ -190,9 +188,7 @@ def test_the_api_may_be_away_while_a_fault_is_taken_back(cluster: Cluster) -> No
         while not cluster.broken():
             time.sleep(0.1)
         time.sleep(6)  # the fault is confirmed by then, and its window ends
-        cluster.api.down = True
-        time.sleep(15)
-        cluster.api.down = False
+        cluster.away(15)
 
     thread = threading.Thread(target=away_for_a_while)
     thread.start()

@@ -2,7 +2,7 @@
 
 Usage: cluster_effect.py cpu         --service S [--namespace N] --prometheus URL
        cluster_effect.py memory      --service S [--namespace N] --prometheus URL
-       cluster_effect.py power       --service S [--namespace N] --prometheus URL
+       cluster_effect.py gpu         --service S [--namespace N] --prometheus URL
        cluster_effect.py round-trip  --service S [--namespace N] --port P --path PATH
        cluster_effect.py loss        --service S [--namespace N] --port P --path PATH
        cluster_effect.py rate        --service S [--namespace N] --port P --path PATH
@@ -31,6 +31,7 @@ from rca_benchmark.export.scraping import instant_query
 
 LATELY = "20s"  # four scrapes
 LABEL = "rca-llm/service"
+GPU_METRICS = {"limits_w": "DCGM_FI_DEV_POWER_MGMT_LIMIT", "clocks_mhz": "DCGM_FI_DEV_SM_CLOCK"}
 PROBES = {"round-trip": 5, "loss": 60, "rate": 3}
 # A lost packet is sent again after at least this long (RFC 6298 says a second, Linux 200 ms).
 RETRANSMISSION_S = 0.18
@@ -69,18 +70,22 @@ def memory(endpoint: Endpoint, namespace: str, service: str) -> dict[str, Any]:
     return {"working_set_bytes": one_value(endpoint, query)}
 
 
-def power(endpoint: Endpoint, namespace: str, service: str) -> dict[str, Any]:
-    """Power limit of each GPU of the pod, as DCGM reads it back: UUID -> W; and the pod's node."""
+def gpu(endpoint: Endpoint, namespace: str, service: str) -> dict[str, Any]:
+    """What DCGM reads back of each GPU of the pod, UUID -> W or MHz; and the pod's node."""
     about = pod_of(namespace, service)
     pod = about["name"]
-    query = "last_over_time(DCGM_FI_DEV_POWER_MGMT_LIMIT{%s}[20s])"
-    limits = {}
-    for label in ("pod", "exported_pod"):
-        for labels, value in instant_query(endpoint, query % f'{label}="{pod}"'):
-            limits[labels["UUID"]] = value
-    if not limits:
-        raise EffectError(f"pod {pod} has no GPU whose power limit is known")
-    return {"limits_w": limits, "node": about["node"]}
+    found: dict[str, dict[str, float]] = {}
+    for name, metric in GPU_METRICS.items():
+        found[name] = {
+            labels["UUID"]: value
+            for label in ("pod", "exported_pod")
+            for labels, value in instant_query(
+                endpoint, f'last_over_time({metric}{{{label}="{pod}"}}[{LATELY}])'
+            )
+        }
+        if not found[name]:
+            raise EffectError(f"pod {pod} has no GPU of which {metric} is known")
+    return {**found, "node": about["node"]}
 
 
 def pod_of(namespace: str, service: str) -> dict[str, Any]:
@@ -134,7 +139,7 @@ def rate(answers: list[tuple[float, int]]) -> dict[str, Any]:
 ASKED: dict[str, Callable[[Endpoint, str, str], dict[str, Any]]] = {
     "cpu": cpu,
     "memory": memory,
-    "power": power,
+    "gpu": gpu,
 }
 TIMED: dict[str, Callable[[list[tuple[float, int]]], dict[str, Any]]] = {
     "round-trip": round_trip,

@@ -1,27 +1,32 @@
-"""Hold GPUs at a lowered power limit, and put back what was there: when told, or after a while.
+"""Hold GPUs at a lowered power limit or clock, and put back what was there: when told, or later.
 
-Usage: power_cap.py --watts W --lease SECONDS --undo FILE GPU-UUID ...
+Usage: power_cap.py --state FOLDER --held FILE --lease SECONDS (--watts W | --clock MHZ) GPU-UUID...
+       power_cap.py --state FOLDER --put-back GPU-UUID ...
 
-The limits that were there are written to FILE before any is changed; they are put back on SIGTERM,
-when the lease is over, and when the program begins and finds such a file of one that was killed.
-Refused: a limit outside what the GPU takes, or a GPU that is not there. Source: nvidia-smi(1),
-`--query-gpu=uuid,power.limit,power.min_limit,power.max_limit` and `--power-limit`.
+What a GPU had is written to FOLDER/GPU-UUID.json before it is changed; FILE is written once every
+GPU was changed and read back. It is put back on SIGTERM, when the lease is over, when the program
+begins and finds what a killed one left, and by --put-back, which does nothing else. A driver does
+not tell whether a clock was locked before: putting it back takes any lock away. Refused: what a GPU
+does not take, or a GPU that is not there. Source: nvidia-smi(1), `--query-gpu`,
+`--query-supported-clocks`, `--power-limit`, `--lock-gpu-clocks`, `--reset-gpu-clocks`.
 """
 
 import argparse
-import csv
 import json
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
-QUERY = "uuid,power.limit,power.min_limit,power.max_limit"
+PLAIN = "--format=csv,noheader,nounits"
+CLOCK_STEP_MHZ = 15
+SETTLED_S = 10.0  # a clock follows its lock, a limit its setting
 
 
 class CapError(Exception):
-    """A limit cannot be set or put back; the message says which."""
+    """A GPU cannot be changed or put back; the message says which."""
 
 
 def nvidia_smi(*arguments: str) -> str:
@@ -40,72 +45,142 @@ def nvidia_smi(*arguments: str) -> str:
     return done.stdout
 
 
-def limits() -> dict[str, tuple[float, float, float]]:
-    """Return each GPU's limit, and the least and greatest that it takes, in W."""
-    text = nvidia_smi(f"--query-gpu={QUERY}", "--format=csv,noheader,nounits")
-    rows = csv.reader(text.splitlines(), skipinitialspace=True)
-    return {uuid: (float(now), float(least), float(most)) for uuid, now, least, most in rows}
-
-
-def set_limit(gpu: str, watts: float) -> None:
-    """Set a limit and read it back.
+def ask(gpu: str, what: str) -> float:
+    """Return one figure of a GPU: `power.limit` in W, `clocks.sm` in MHz, ...
 
     Raises:
-        CapError: the GPU has another one afterwards.
+        CapError: it has none.
     """
+    text = nvidia_smi(f"--id={gpu}", f"--query-gpu={what}", PLAIN).strip()
+    try:
+        return float(text)
+    except ValueError as error:
+        raise CapError(f"{gpu}: its {what} is {text}") from error
+
+
+def expect(gpu: str, what: str, least: float, most: float) -> None:
+    """Read a figure back until it lies within bounds.
+
+    Raises:
+        CapError: it does not.
+    """
+    began = time.monotonic()
+    while not least <= (found := ask(gpu, what)) <= most:
+        if time.monotonic() - began > SETTLED_S:
+            raise CapError(f"{gpu}: its {what} is {found:g}, not {most:g}")
+        time.sleep(0.2)
+
+
+def set_power(gpu: str, watts: float) -> None:
+    """Set a power limit and read it back."""
     nvidia_smi(f"--id={gpu}", f"--power-limit={watts:g}")
-    if abs(limits()[gpu][0] - watts) > 1:
-        raise CapError(f"{gpu}: its power limit is {limits()[gpu][0]:g} W, not {watts:g} W")
+    expect(gpu, "power.limit", watts - 1, watts + 1)
 
 
-def put_back(undo: Path) -> None:
-    """Set the limits that the file holds, and remove it."""
-    if undo.exists():
-        for gpu, watts in json.loads(undo.read_text()).items():
-            set_limit(gpu, watts)
-        undo.unlink()
+def lock_clock(gpu: str, mhz: float) -> None:
+    """Lock the clock and read it back; other limits may keep it lower."""
+    nvidia_smi(f"--id={gpu}", f"--lock-gpu-clocks={mhz:g},{mhz:g}")
+    expect(gpu, "clocks.sm", 0, mhz + CLOCK_STEP_MHZ)
 
 
-def lower(gpus: list[str], watts: float, undo: Path) -> None:
-    """Lower the limits, after writing what they were.
+def check(gpu: str, value: float, unit: str) -> None:
+    """Raise CapError unless a GPU is here and takes that many W or MHz."""
+    here = nvidia_smi("--query-gpu=uuid", PLAIN).split()
+    if gpu not in here:
+        raise CapError(f"{gpu} is not here; here are {', '.join(here)}")
+    if unit == "W":
+        takes = [ask(gpu, "power.min_limit"), ask(gpu, "power.max_limit")]
+    else:
+        clocks = nvidia_smi(f"--id={gpu}", "--query-supported-clocks=graphics", PLAIN).split()
+        takes = [float(clock) for clock in clocks if clock.isdecimal()]  # else it says [N/A]
+        if not takes:
+            raise CapError(f"{gpu}: its clock cannot be locked")
+    if not min(takes) <= value <= max(takes):
+        raise CapError(f"{gpu} takes {min(takes):g} to {max(takes):g} {unit}, not {value:g} {unit}")
+
+
+def undo_file(state: Path, gpu: str) -> Path:
+    """Where it is kept what a GPU had."""
+    return state / f"{gpu}.json"
+
+
+def put_back(state: Path, gpus: list[str]) -> None:
+    """Put back what the undo files say, and remove them.
 
     Raises:
-        CapError: a GPU is not there or does not take that limit; then none was changed.
+        CapError: a GPU could not be; the others were.
     """
-    found = limits()
+    problems = []
+    for undo in filter(Path.exists, (undo_file(state, gpu) for gpu in gpus)):
+        before = json.loads(undo.read_text())
+        try:
+            if "power_limit_w" in before:
+                set_power(undo.stem, before["power_limit_w"])
+            else:
+                nvidia_smi(f"--id={undo.stem}", "--reset-gpu-clocks")
+            undo.unlink()
+        except CapError as error:
+            problems.append(str(error))
+    if problems:
+        raise CapError("; ".join(problems))
+
+
+def slow_down(state: Path, gpus: list[str], value: float, unit: str) -> None:
+    """Lower power limits (W) or lock clocks (MHz), after writing what they were.
+
+    Raises:
+        CapError: a GPU is not there or does not take that; then none was changed.
+    """
     for gpu in gpus:
-        if gpu not in found:
-            raise CapError(f"{gpu} is not here; here are {', '.join(found)}")
-        _, least, most = found[gpu]
-        if not least <= watts <= most:
-            raise CapError(f"{gpu} takes {least:g} to {most:g} W, not {watts:g} W")
-    partial = undo.with_name(f".{undo.name}.partial")
-    partial.write_text(json.dumps({gpu: found[gpu][0] for gpu in gpus}))
-    partial.replace(undo)
+        check(gpu, value, unit)
     for gpu in gpus:
-        set_limit(gpu, watts)
+        undo = undo_file(state, gpu)
+        partial = undo.with_name(f".{undo.name}.partial")
+        before = {"power_limit_w": ask(gpu, "power.limit")} if unit == "W" else {}
+        partial.write_text(json.dumps(before))
+        partial.replace(undo)
+        if unit == "W":
+            set_power(gpu, value)
+        else:
+            lock_clock(gpu, value)
+
+
+def hold(args: argparse.Namespace) -> None:
+    """Slow down, wait, put back."""
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    value, unit = (args.clock, "MHz") if args.watts is None else (args.watts, "W")
+    put_back(args.state, args.gpus)
+    try:
+        slow_down(args.state, args.gpus, value, unit)
+        args.held.touch()
+        print(f"{', '.join(args.gpus)}: {value:g} {unit}", flush=True)
+        over.wait(args.lease)
+    finally:
+        put_back(args.state, args.gpus)
 
 
 def main() -> None:
-    """Lower, wait, put back."""
+    """Do what was told."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--watts", type=float, required=True)
-    parser.add_argument("--lease", type=float, required=True)
-    parser.add_argument("--undo", type=Path, required=True)
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--held", type=Path)
+    parser.add_argument("--lease", type=float)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--watts", type=float)
+    what.add_argument("--clock", type=float)
+    what.add_argument("--put-back", action="store_true")
     parser.add_argument("gpus", nargs="+")
     args = parser.parse_args()
-    over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    if not args.put_back and None in (args.held, args.lease):
+        parser.error("--watts and --clock need --held and --lease")
     try:
-        put_back(args.undo)
-        try:
-            lower(args.gpus, args.watts, args.undo)
-            print(f"{', '.join(args.gpus)}: {args.watts:g} W", flush=True)
-            over.wait(args.lease)
-        finally:
-            put_back(args.undo)
+        if args.put_back:
+            put_back(args.state, args.gpus)
+        else:
+            hold(args)
     except CapError as error:
         sys.exit(str(error))
 
