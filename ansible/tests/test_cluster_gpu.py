@@ -105,6 +105,7 @@ def cluster(tmp_path: Path) -> Iterator[GpuCluster]:
     yield cluster
     for program in cluster.programs.values():
         program.kill()
+        program.wait()
     for server in (cluster.api.server, cluster.dcgm.server):
         server.shutdown()
         server.server_close()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 PROGRAM = """#!{python}
-import json, sys
+import json, os, sys
 path = {state!r}
 gpus = json.load(open(path))
 options = dict(a.lstrip("-").partition("=")[::2] for a in sys.argv[1:])
@@ -30,7 +30,8 @@ elif "lock-gpu-clocks" in options:
     gpu["clocks.sm"] = float(options["lock-gpu-clocks"].split(",")[1])
 elif "reset-gpu-clocks" in options:
     gpu["clocks.sm"] = 1980.0
-json.dump(gpus, open(path, "w"))
+json.dump(gpus, open(path + ".partial", "w"))
+os.replace(path + ".partial", path)
 """
 GPU = {
     "power.limit": 350.0,
@@ -60,4 +61,6 @@ class Gpus:
         """Make a GPU another one."""
         gpus = json.loads(self.state.read_text())
         gpus[name].update(figures)
-        self.state.write_text(json.dumps(gpus))
+        partial = self.state.with_suffix(".changed")
+        partial.write_text(json.dumps(gpus))
+        partial.replace(self.state)
