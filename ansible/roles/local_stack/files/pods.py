@@ -34,7 +34,7 @@ import cgroups
 
 NAMESPACES = Path("/run/netns")
 RAY_FOLDER = Path("/run/rca-llm/ray")  # inside each pod: its own; short, for sockets have 107 bytes
-# The load goes before all: when every scrape wakes a dozen processes, its requests must not be late.
+# The load goes before all: a scrape wakes a dozen processes, and its requests must not be late.
 HOST_GROUPS = {"observation": 1000, "load": 10000}
 BENCH_WEIGHT = 1000  # the whole bench against the machine's other work
 BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
