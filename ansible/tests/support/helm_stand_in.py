@@ -1,30 +1,45 @@
-"""Stands in for the command `helm`, as kubernetes.core.helm calls it: releases are Secrets.
+"""Stands in for the command `helm`, as the role helm_chart and kubernetes.core.helm call it.
 
-Like the real one it keeps a release in its namespace and fails if that is not there. What a chart
-would bring is played by the test, which sees the Secret.
+Like the real one it keeps releases as Secrets in their namespace, fails if that is not there, lists
+only what is deployed or failed unless it is asked for all, and refuses to touch a release that a
+killed run left behind. A Secret holds all revisions of its release. What a chart would bring is
+played by the test, which sees the Secret.
+
+The variable HELM_STAND_IN, `{"RELEASE": TROUBLE}`, lets a chart be refused before anything is done
+("schema"), not become ready ("fails"), its installation ("killed") or removal ("kept") be cut off.
 """
 
 import base64
-import io
+import http.client
 import json
 import os
 import sys
 import tarfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import requests
 import yaml
+
+Release = dict[str, Any]
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+NAMESPACE = os.environ.get("HELM_NAMESPACE", "default")
+SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"
 
 
 def call(method: str, path: str, body: Any = None) -> Any:
-    """Ask the API server that KUBECONFIG leads to."""
-    config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
-    url = config["clusters"][0]["cluster"]["server"] + path
-    headers = {"Content-Type": "application/merge-patch+json"}
-    answer = requests.request(method, url, json=body, headers=headers, timeout=30)
-    answer.raise_for_status()
-    return answer.json()
+    """Ask the API server that KUBECONFIG leads to; ends the program with its refusal."""
+    config = yaml.load(Path(os.environ["KUBECONFIG"]).read_text(), LOADER)  # noqa: S506 - a safe one
+    server = urlsplit(config["clusters"][0]["cluster"]["server"])
+    connection = http.client.HTTPConnection(server.netloc, timeout=30)
+    kind = {"Content-Type": "application/merge-patch+json"}
+    connection.request(method, path, None if body is None else json.dumps(body), kind)
+    with connection.getresponse() as answer:
+        result = json.load(answer)
+    if answer.status >= 400:
+        sys.exit(f"Error: {result['message']}")
+    return result
 
 
 def chart(archive: str) -> dict[str, Any]:
@@ -32,69 +47,107 @@ def chart(archive: str) -> dict[str, Any]:
     with tarfile.open(archive) as tar:
         (name,) = (n for n in tar.getnames() if n.count("/") == 1 and n.endswith("/Chart.yaml"))
         file = tar.extractfile(name)
-        assert isinstance(file, io.BufferedReader)
-        about: dict[str, Any] = yaml.safe_load(file)
+        assert file is not None
+        about: dict[str, Any] = yaml.load(file, LOADER)  # noqa: S506 - a safe one
         return about
 
 
-def releases(namespace: str) -> dict[str, dict[str, Any]]:
-    """Return the namespace's releases by name."""
-    found = call("GET", f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner=helm")
+def releases() -> dict[str, list[Release]]:
+    """Return the namespace's releases: name -> revisions, the oldest first."""
     return {
         item["metadata"]["labels"]["name"]: json.loads(base64.b64decode(item["data"]["release"]))
-        for item in found["items"]
+        for item in call("GET", f"{SECRETS}?labelSelector=owner=helm")["items"]
     }
 
 
-def upgrade(namespace: str, name: str, archive: str, values: dict[str, Any]) -> None:
-    """Install or upgrade a release."""
+def keep(name: str, revisions: list[Release]) -> None:
+    """Write a release."""
     secret = f"sh.helm.release.v1.{name}"
-    path = f"/api/v1/namespaces/{namespace}/secrets"
     about = {"name": secret, "labels": {"owner": "helm", "name": name}}
-    release = json.dumps({"chart": chart(archive), "values": values})
-    body = {"metadata": about, "stringData": {"release": release}}
-    try:
-        call("POST", path, body)
-    except requests.HTTPError as error:
-        if error.response.status_code != 409:
-            sys.exit(f"Error: {error.response.json()['message']}")
-        call("PATCH", f"{path}/{secret}", body)
+    body = {"metadata": about, "stringData": {"release": json.dumps(revisions)}}
+    if name in releases():
+        call("PATCH", f"{SECRETS}/{secret}", body)
+    else:
+        call("POST", SECRETS, body)
+
+
+def deploy(name: str, revisions: list[Release], about: Release, trouble: str) -> None:
+    """Add a revision, ready or not."""
+    pending = "pending-upgrade" if revisions else "pending-install"
+    status = {"fails": "failed", "killed": pending}.get(trouble, "deployed")
+    if status == "deployed":
+        for revision in revisions:
+            revision["status"] = revision["status"].replace("deployed", "superseded")
+    keep(name, [*revisions, {**about, "revision": len(revisions) + 1, "status": status}])
+    if trouble:
+        sys.exit({"fails": "Error: context deadline exceeded", "killed": "killed"}[trouble])
+
+
+def upgrade(name: str, archive: str, values: dict[str, Any], trouble: str) -> None:
+    """Install or upgrade a release."""
+    if trouble == "schema":
+        sys.exit("Error: values don't meet the specifications of the schema(s)")
+    revisions = releases().get(name, [])
+    if revisions and "pending" in revisions[-1]["status"]:
+        sys.exit(
+            "Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress"
+        )
+    if revisions and revisions[-1]["status"] == "uninstalling":
+        sys.exit(f'Error: UPGRADE FAILED: "{name}" has no deployed releases')
+    deploy(name, revisions, {"chart": chart(archive), "values": values}, trouble)
+
+
+def uninstall(name: str, trouble: str) -> None:
+    """Remove a release."""
+    revisions = releases()[name]
+    if trouble == "kept":
+        keep(name, [*revisions[:-1], {**revisions[-1], "status": "uninstalling"}])
+        sys.exit("killed")
+    call("DELETE", f"{SECRETS}/sh.helm.release.v1.{name}")
+
+
+def listed(everything: bool) -> list[dict[str, str]]:
+    """Return the latest revision of each release as `helm list` does."""
+    return [
+        {
+            "name": name,
+            "namespace": NAMESPACE,
+            "revision": str(last["revision"]),
+            "status": last["status"],
+            "chart": f"{last['chart']['name']}-{last['chart']['version']}",
+            "app_version": last["chart"].get("appVersion", ""),
+        }
+        for name, (*_, last) in releases().items()
+        if everything or last["status"] in ("deployed", "failed")
+    ]
 
 
 def main() -> None:
-    """Do as told by the first word."""
-    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    """Do as told by the first word. JSON is YAML, too."""
+    command, *words = [word for word in sys.argv[1:] if not word.startswith("-")]
     options = dict(w.lstrip("-").split("=", 1) for w in sys.argv[1:] if w[0] == "-" and "=" in w)
-    namespace = os.environ.get("HELM_NAMESPACE", "default")
-    command = words[0]
+    trouble = json.loads(os.environ.get("HELM_STAND_IN", "{}"))
     if command == "version":
         print('version.BuildInfo{Version:"v3.22.0", GitCommit:"", GoVersion:""}')
     elif command == "plugin":
         print("NAME\tVERSION\tDESCRIPTION")
     elif command == "show":
-        print(yaml.safe_dump(chart(words[2])))
+        print(json.dumps(chart(words[-1])))
     elif command == "list":
-        listed = [
-            {
-                "name": name,
-                "namespace": namespace,
-                "revision": "1",
-                "status": "deployed",
-                "chart": f"{about['chart']['name']}-{about['chart']['version']}",
-                "app_version": about["chart"].get("appVersion", ""),
-            }
-            for name, about in releases(namespace).items()
-        ]
-        print(yaml.safe_dump(listed))
+        wanted = options.get("filter", "").strip("^$")
+        print(json.dumps([r for r in listed("--all" in sys.argv) if wanted in ("", r["name"])]))
+    elif command == "history":
+        print(json.dumps(releases()[words[-1]]))
     elif command == "get":
-        print(yaml.safe_dump(releases(namespace)[words[2]]["values"]))
+        print(json.dumps(releases()[words[-1]][-1]["values"]))
     elif command == "upgrade":
-        values: dict[str, Any] = {}
-        if "f" in options:
-            values = yaml.safe_load(Path(options["f"]).read_text()) or {}
-        upgrade(namespace, words[-2], words[-1], values)
+        values = yaml.load(Path(options["f"]).read_text(), LOADER) if "f" in options else {}  # noqa: S506 - a safe one
+        upgrade(words[-2], words[-1], values or {}, trouble.get(words[-2], ""))
+    elif command == "rollback":
+        revisions = releases()[words[-2]]
+        deploy(words[-2], revisions, revisions[int(words[-1]) - 1], "")
     elif command == "uninstall":
-        call("DELETE", f"/api/v1/namespaces/{namespace}/secrets/sh.helm.release.v1.{words[-1]}")
+        uninstall(words[-1], trouble.get(words[-1], ""))
     else:
         sys.exit(f"Error: unknown command {sys.argv[1:]}")
 
