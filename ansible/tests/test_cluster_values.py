@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -218,3 +219,14 @@ def test_nothing_is_open_to_the_outside_but_the_proxys_tls(
         assert rule == {"ports": [{"port": 8443, "protocol": "TCP"}]}
     else:
         assert opened == policies == {}
+
+
+def test_the_load_is_installed_with_the_dependencies_that_are_locked(rendered: Path) -> None:
+    (job,) = of_kind(rendered, "Job", "load").values()
+    for install in job["spec"]["template"]["spec"].get("initContainers", []):
+        assert "--constraint=/programs/constraints.txt" in install["command"]
+        text = of_kind(rendered, "ConfigMap", "load")["load-programs"]["data"]["constraints.txt"]
+        locked = {line.partition("==")[0].lower().replace("_", "-") for line in text.split()}
+        project = tomllib.loads((ANSIBLE.parent / "pyproject.toml").read_text())["project"]
+        needed = {re.split(r"[<>=\[;]", name)[0].lower() for name in project["dependencies"]}
+        assert needed <= locked

@@ -59,6 +59,7 @@ def render(out: Path, different: dict[str, Any]) -> None:
         "load_seed": 1,
         "load_programs": str(ANSIBLE / "roles/load/files"),
         "load_wheel": str(wheel),
+        "load_constraints": str(ANSIBLE.parent / "requirements/dev.txt"),
         "evaluation_wheel": str(wheel),
         "evaluation_programs": str(ANSIBLE / "roles/evaluation/files"),
         "evaluation_constraints": str(ANSIBLE.parent / "requirements/dev.txt"),
