@@ -3,22 +3,27 @@
 Real are the playbook, the load generator with its runner and conductor, the export and the scores.
 """
 
+import base64
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import requests
 import yaml
 from cluster_api import ClusterApi, Object
-from cluster_back_ends import GPUS, SERVICES, BackEnds
+from cluster_back_ends import ADDRESSES, GPUS, SERVICES, BackEnds
+
+from rca_benchmark.dataset.native import is_complete
 
 ANSIBLE = Path(__file__).resolve().parents[1]
 TOOLS = Path(sys.executable).parent
@@ -31,6 +36,7 @@ KINDS = [
     ("gateway.networking.k8s.io", "v1", "Gateway"),
     ("ray.io", "v1", "RayService"),
 ]
+FIRST, SECOND = "ray-replicas-1_cpu_1", "ray-replicas-0_network-delay_1"
 
 
 def crd(group: str, version: str, kind: str) -> Object:
@@ -59,7 +65,7 @@ def pod(service: str) -> Object:
     status = {
         **condition("Ready")["status"],
         "phase": "Running",
-        "podIP": f"10.42.0.{SERVICES.index(service) + 1}",
+        "podIP": ADDRESSES[service],
         "hostIP": "192.0.2.1",
     }
     return {
@@ -78,10 +84,19 @@ def free_port() -> int:
 
 
 class Cluster:
-    """The API, the controllers, the back ends, and processes that stand for pods."""
+    """The API, the controllers, the back ends, and processes that stand for pods.
+
+    Attributes:
+        serves: whether the model is ever ready.
+        spares: services that no fault is injected into, whoever asks.
+        load_ends: whether the load ends by itself, else it dies.
+        away_s: how long the API is away when a load has begun.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.run = folder, folder / "run"
+        self.serves, self.load_ends, self.away_s = True, True, 0
+        self.spares: set[str] = set()
         self.processes: list[subprocess.Popen[bytes]] = []
         self.faults: dict[str, tuple[float, str]] = {}  # object -> since when, target
         self.back_ends = BackEnds(lambda s: s in {target for _, target in self.faults.values()})
@@ -102,6 +117,8 @@ class Cluster:
             (("observability", "kube-prometheus-stack-prometheus"), "prometheus"),
             (("observability", "loki"), "loki"),
             (("deepflow", "deepflow-server"), "deepflow"),
+            (("observability", "otel-collector-files"), "spans"),
+            (("ray", "llm-head-svc"), "ray"),
             *((("ray", service), f"pod/{service}") for service in SERVICES),
         ):
             self.api.proxied[place] = f"{self.back_ends.url}/{part}"
@@ -126,8 +143,8 @@ class Cluster:
                     api.delete("Pod", service, "ray")
                 else:
                     api.put(pod(service))
-            if method != "DELETE":
-                api.put({**item, **condition("Ready")})
+            if method != "DELETE" and self.serves:
+                self.ready(item)
         if kind in ("StressChaos", "NetworkChaos"):
             self.fault(method, about["name"], item)
         if kind == "Job" and about["name"] == "load":
@@ -136,14 +153,29 @@ class Cluster:
             elif method == "DELETE":
                 self.processes[-1].terminate()
 
+    def ready(self, item: Object) -> None:
+        """What KubeRay says once every replica is ready, with the token that it made."""
+        status = {
+            **condition("Ready")["status"],
+            "activeServiceStatus": {"rayClusterName": "llm-x"},
+        }
+        self.api.put({**item, "status": status})
+        about = {"name": "llm-x", "namespace": "ray"}
+        token = {"auth_token": base64.b64encode(b"known").decode()}
+        self.api.put({"apiVersion": "v1", "kind": "Secret", "metadata": about, "data": token})
+
     def fault(self, method: str, name: str, item: Object) -> None:
-        if method == "DELETE":
-            begin, target = self.faults.pop(name)
+        target = item["spec"]["selector"]["labelSelectors"]["rca-llm/service"]
+        if method == "DELETE" and name in self.faults:
+            begin, _ = self.faults.pop(name)
             self.back_ends.history.append((begin, time.time(), target))
-        elif name not in self.faults:
-            target = item["spec"]["selector"]["labelSelectors"]["rca-llm/service"]
+        elif method != "DELETE" and name not in self.faults and target not in self.spares:
             self.faults[name] = (time.time(), target)
-            self.api.put({**item, **condition("AllInjected")})
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            event = {"operation": "Apply", "type": "Succeeded", "timestamp": at}
+            records = {"containerRecords": [{"events": [event]}]}
+            status = {**condition("AllInjected")["status"], "experiment": records}
+            self.api.put({**item, "status": status})
 
     def load(self, job: Object) -> None:
         """Run the load's one pod as a process, against a server of this machine."""
@@ -155,29 +187,58 @@ class Cluster:
         played = {"--url": self.model, "--model": "stub"}
         for name, value in played.items():
             program = [f"{name}={value}" if p.startswith(f"{name}=") else p for p in program]
+        if not self.load_ends:
+            program = [*program[: mark + 1], "sh", "-c", "sleep 2; echo out of memory; exit 1"]
         runner = [sys.executable, str(FILES / "load_runner.py"), f"--out={out}", f"--port={port}"]
         self.start([*runner, *program[mark:]])
         self.api.proxied["load", "load-0"] = f"http://127.0.0.1:{port}"
+        if self.away_s:
+            threading.Thread(target=self.go_away, args=[out], daemon=True).start()
 
-    def play(self, **variables: Any) -> tuple[int, str]:
-        """Execute the experiment; returns its status and what it printed, in one line."""
+    def go_away(self, begun: Path) -> None:
+        while not begun.exists():
+            time.sleep(0.1)
+        self.api.down = True
+        time.sleep(self.away_s)
+        self.api.down = False
+
+    def complete(self) -> set[str]:
+        """The cases that are complete and good enough."""
+        folders = [path for path in (self.run / "cases").iterdir() if is_complete(path)]
+        for path in folders:
+            quality = json.loads((path / "case.json").read_text())["quality"]
+            assert quality["status"] == "accepted", quality["reasons"]
+        return {path.name for path in folders}
+
+    def left(self) -> list[object]:
+        """What an experiment must not leave behind."""
+        kinds = ("RayService", "Job", "StressChaos", "NetworkChaos")
+        records = (self.inventory / ".cache" / "faults").glob("*")
+        return [*(o for kind in kinds for o in self.api.of_kind(kind)), *self.faults, *records]
+
+    def play(self, tags: str = "all", **variables: Any) -> tuple[int, str]:
+        """Execute steps of the experiment; returns the status and what was printed, in one line."""
         given = {
             "experiment": "smoke",
-            "experiment_run_dir": str(self.folder / "run"),
+            "experiment_windows": {"warmup": 0, "normal": 10, "fault": 5, "after": 0},
+            "experiment_run_dir": str(self.run),
             "experiment_methods": "baro,nsigma,constant",
-            "model_image": "image@sha256:0",
+            "experiment_steady_patience_s": 2,
+            "experiment_slack_s": 0,
+            "experiment_failed_load_s": 1,
+            "model_interval_s": 1,
+            "model_image": f"image@sha256:{'0' * 64}",
             "load_image": "image@sha256:0",
             "checksums": {"models": {}},
-            "experiment_slack_s": 20,
             **variables,
         }
         command = [str(TOOLS / "ansible-playbook"), "-i", str(self.inventory)]
         done = subprocess.run(
-            [*command, "execute-experiment.yaml", "-e", json.dumps(given)],
+            [*command, "execute-experiment.yaml", f"--tags={tags}", "-e", json.dumps(given)],
             cwd=ANSIBLE,
             capture_output=True,
             text=True,
-            timeout=580,
+            timeout=1800,
             env={**os.environ, "TMPDIR": str(self.folder)},
         )
         return done.returncode, " ".join((done.stdout + done.stderr).split())
@@ -204,20 +265,81 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.mark.slow
-def test_an_experiment_is_performed_on_a_cluster(cluster: Cluster) -> None:
+def test_one_case_step_by_step_then_the_rest_at_once(cluster: Cluster) -> None:
+    def play_alone(step: str) -> tuple[int, str]:
+        few = {"limit_cases": 1, "experiment_most_failures_in_a_row": 1}
+        return cluster.play(step, experiment_steady_patience_s=10, **few)
+
+    status, printed = play_alone("collect-telemetry-data")
+    assert status != 0
+    assert f"1 cases in a row failed, the run ends: {FIRST}: " in printed, printed[-4000:]
+    assert "recorded first, with --tags benchmark" in printed
+    cluster.away_s = 5
+    for step in ("deploy", "benchmark", "collect-telemetry-data", "evaluate", "delete"):
+        status, printed = play_alone(step)
+        assert status == 0, step + printed[-4000:]
+    assert cluster.complete() == {FIRST}
+    assert not list((cluster.run / "failed").iterdir())
+    assert not cluster.left()
+
+    cluster.away_s = 0
     status, printed = cluster.play()
     assert status == 0, printed[-4000:]
-    cases = sorted(path.name for path in (cluster.folder / "run" / "cases").iterdir())
-    assert {"ray-replicas-0_network-delay_1", "ray-replicas-1_cpu_1"} <= set(cases)
-    case = cluster.folder / "run" / "cases" / "ray-replicas-1_cpu_1"
-    truth = json.loads((case / "injection.json").read_text())
+    assert cluster.complete() == {FIRST, SECOND}
+    assert not cluster.left()
+    assert (cluster.run / "evaluation" / "leaderboard.csv").exists()
+    traces = pd.read_parquet(cluster.run / "cases" / FIRST / "traces.parquet")
+    assert set(SERVICES) < set(traces["serviceName"])  # from the collector's files; and the client
+    truth = json.loads((cluster.run / "cases" / FIRST / "injection.json").read_text())
     assert (truth["service"], truth["fault"]) == ("ray-replicas-1", "cpu")
     assert truth["evidence"]["mechanism"] == "StressChaos"
-    placement = yaml.safe_load(
-        (cluster.folder / "run/work/ray-replicas-1_cpu_1/placement.json").read_text()
-    )
+    placement = yaml.safe_load((cluster.run / "work" / SECOND / "placement.json").read_text())
     assert placement["ray-replicas-1"]["gpus"] == [GPUS["ray-replicas-1"]]
-    assert not cluster.api.of_kind("RayService")
-    assert not cluster.api.of_kind("Job")
-    assert not cluster.faults
-    assert (cluster.folder / "run" / "evaluation" / "leaderboard.csv").exists()
+    environment = json.loads((cluster.run / "cases" / SECOND / "environment.json").read_text())
+    assert [node["name"] for node in environment["cluster"]["nodes"]] == ["node-1"]
+
+
+@pytest.mark.slow
+def test_a_case_that_fails_is_kept_apart_and_tried_again(cluster: Cluster) -> None:
+    def failed() -> tuple[str, set[str]]:
+        """The reason of the case that failed, and what was kept of it."""
+        folder = cluster.run / "failed"
+        reason = json.loads((folder / f"{FIRST}.json").read_text())
+        assert set(reason) == {"case", "task", "reason", "at"}
+        assert {path.name for path in folder.iterdir()} == {FIRST, f"{FIRST}.json"}
+        return reason["reason"], {path.name for path in (folder / FIRST).iterdir()}
+
+    cluster.spares = {"ray-replicas-1"}
+    status, printed = cluster.play(chaos_making_timeout_s=5)
+    assert status != 0
+    reason, kept = failed()
+    assert "StressChaos" in reason
+    assert f"1 of 2 cases failed: {FIRST}: {reason}" in printed, printed[-4000:]
+    assert {"placement.json", "environment.json", "window.json"} <= kept
+    assert cluster.complete() == {SECOND}
+    assert not cluster.left()
+    assert (cluster.run / "evaluation" / "leaderboard.csv").exists()
+
+    cluster.spares, cluster.load_ends = set(), False
+    before = (cluster.run / "cases" / SECOND / "case.json").stat()
+    status, printed = cluster.play("deploy,benchmark,evaluate")
+    assert status != 0
+    reason, kept = failed()
+    assert "the load failed: out of memory" in reason
+    assert f"1 of 1 cases failed: {FIRST}: {reason}" in printed, printed[-4000:]
+    assert {"placement.json", "injection.json", "window.json"} <= kept
+    assert (cluster.run / "cases" / SECOND / "case.json").stat() == before
+    assert [item["kind"] for item in cluster.left() if isinstance(item, dict)] == ["RayService"]
+
+
+@pytest.mark.slow
+def test_a_model_that_is_never_ready_is_taken_away_again(cluster: Cluster) -> None:
+    cluster.serves = False
+    status, printed = cluster.play(model_ready_timeout_cluster_s=1)
+    assert status != 0
+    message = (
+        "the stack was not deployed: Wait until every replica is ready: the model is not served"
+    )
+    assert message in printed, printed[-4000:]
+    assert not cluster.left()
+    assert [pod["metadata"]["name"] for pod in cluster.api.of_kind("Pod")] == ["nginx-proxy"]
