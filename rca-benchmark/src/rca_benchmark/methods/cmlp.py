@@ -49,8 +49,8 @@ def cmlp_pagerank(observation: Observation, rng: np.random.Generator) -> Ranking
         DAMPING: 0.85; of the PageRank
 
     Cost:
-        Up to 1000 steps, each two products of T x 5 N and 5 N x 10 M matrices for the M networks that
-        still go on: O(T N M). Half of them end within about 300 steps.
+        Up to 1000 steps, each two products of T x 5 N and 5 N x 10 M matrices for the M networks
+        that still go on: O(T N M). Half of them end within about 300 steps.
 
     Decisions:
         * The penalty is no constant: one that fits 50 indicators leaves no edge, or all, with
