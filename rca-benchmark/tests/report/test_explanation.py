@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from rca_benchmark.cli import main
@@ -46,6 +48,15 @@ def test_the_page_stands_alone_and_holds_the_evidence(broken):
     assert "complains: 20 lines" in page
     assert page.count("<svg") == 1
     assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_an_indicator_without_samples_has_no_picture(broken):
+    explanation = explain(broken, "constant")
+    absent = explanation.ranking.indicators[0]
+    metrics = broken.metrics.assign(**{absent: float("nan")})
+    page = explanation_page(replace(explanation, observation=replace(broken, metrics=metrics)))
+    assert f"<title>{absent}</title>" not in page
+    assert page.count("<title>") > 2
 
 
 def test_the_command_prints_and_writes(make_dataset, tmp_path, capsys):

@@ -127,7 +127,8 @@ def _pictures(explanation: Explanation) -> Element:
     """The indicators of the evidence, strongest first; else the first of the ranking."""
     shown = [item.indicator for item in explanation.ranking.evidence if item.indicator]
     metrics = explanation.observation.metrics
-    names = list(dict.fromkeys([*shown, *explanation.ranking.indicators]))[:PANELS]
+    ranked = dict.fromkeys([*shown, *explanation.ranking.indicators])
+    names = [name for name in ranked if metrics[name].notna().any()][:PANELS]
     first = explanation.ranking.services[0]
     times = metrics["time"]
     start = explanation.observation.inject_time_ns or int(times.iloc[0])
