@@ -37,7 +37,10 @@ else
 	@rca-benchmark/evaluate-all.sh $(if $(RAY),--ray $(RAY)) --out data/evaluation data/$(DATASET)
 endif
 
-data-set: dev-environment $(SERVING) ## Record the data set anew, or go on recording it (about 6 hours)
+data-set: dev-environment $(SERVING) ## Go on recording the data set; a new one with DATASET=name (about 5 hours)
+	@test $(DATASET) != llm-serving-local-1 || test -e $(RECORDED) || test ! -e data/artifacts.tar.gz || { \
+		.venv/bin/rca-benchmark dataset unpack data/artifacts.tar.gz --out $(RECORDED)/cases && \
+		mv $(RECORDED)/cases/manifest.json $(RECORDED)/; }
 	@.venv/bin/python ansible/run_experiment.py rca-anomaly-injections --run-id $(DATASET) --inventory $(INVENTORY) \
 		--retries 3
 
@@ -50,7 +53,8 @@ artifacts: dev-environment ## Score and check the recorded data set, and pack it
 		$(foreach file,evaluation/leaderboard.csv evaluation/leaderboard.md validity.md manifest.json,--attach $(RECORDED)/$(file))
 
 test: dev-environment ## Run the unit and integration tests
-	@.venv/bin/pytest -q
+	@.venv/bin/pytest -q llm-benchmark rca-benchmark
+	@.venv/bin/pytest -q --numprocesses auto --maxprocesses 8 --dist worksteal ansible
 
 test-e2e: dev-environment serve-environment ## Run every fault and a shortened experiment on the real stack (about 17 minutes)
 	@.venv/bin/pytest -q -x -m e2e ansible/tests/test_faults_e2e.py ansible/tests/test_e2e.py
