@@ -1,197 +1,32 @@
-"""The cluster's playbooks against a small API server, with a stand-in for helm.
+"""The cluster's playbooks against a small API server, with a stand-in for helm."""
 
-What the charts would bring (custom resources, controllers, nodes that become ready) is played here.
-"""
-
-import base64
-import hashlib
-import io
-import json
-import os
-import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from cluster_api import ClusterApi, Object
+from played_cluster import ANSIBLE, BRINGS, INVENTORIES, TOOLS, Cluster, crd, node
 
-ANSIBLE = Path(__file__).resolve().parents[1]
-INVENTORIES = ANSIBLE.parent / "inventories"
-TOOLS = Path(sys.executable).parent
-CHARTS = yaml.safe_load((ANSIBLE / "configs" / "versions.yaml").read_text())["charts"]
-BRINGS = {  # release -> group, version, kind, plural
-    "cilium": [
-        ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies"),
-        ("cilium.io", "v2", "CiliumClusterwideNetworkPolicy", "ciliumclusterwidenetworkpolicies"),
-    ],
-    "kube-prometheus-stack": [
-        ("monitoring.coreos.com", "v1", "ServiceMonitor", "servicemonitors"),
-        ("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors"),
-        ("monitoring.coreos.com", "v1", "PrometheusRule", "prometheusrules"),
-    ],
-    "istio-base": [
-        ("telemetry.istio.io", "v1", "Telemetry", "telemetries"),
-        ("security.istio.io", "v1", "PeerAuthentication", "peerauthentications"),
-    ],
-    "opentelemetry-operator": [
-        ("opentelemetry.io", "v1beta1", "OpenTelemetryCollector", "opentelemetrycollectors")
-    ],
-    "kuberay-operator": [("ray.io", "v1", "RayService", "rayservices")],
-    "chaos-mesh": [("chaos-mesh.org", "v1alpha1", "StressChaos", "stresschaos")],
-    "gateway-api": [("gateway.networking.k8s.io", "v1", "Gateway", "gateways")],
+CONTAINERD = "agent/etc/containerd/config.toml"
+STRESS = {  # of a run that was killed
+    "apiVersion": "chaos-mesh.org/v1alpha1",
+    "kind": "StressChaos",
+    "metadata": {
+        "name": "left-over",
+        "namespace": "ray",
+        "labels": {"rca-llm/fault": "cpu"},
+        "annotations": {"rca-llm/run": "killed"},
+        "finalizers": ["chaos-mesh/records"],
+    },
 }
-
-
-def crd(group: str, version: str, kind: str, plural: str) -> Object:
-    scope = "Cluster" if "Clusterwide" in kind else "Namespaced"
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "scope": scope,
-            "names": {"kind": kind, "plural": plural},
-            "versions": [{"name": version}],
-        },
-    }
-
-
-def condition(kind: str, value: str = "True") -> Object:
-    return {"status": {"conditions": [{"type": kind, "status": value}]}}
-
-
-def node(name: str, ready: str) -> Object:
-    info = {"architecture": "amd64", "kernelVersion": "6.8.0-31-generic"}
-    about = {"name": name, "labels": {"nvidia.com/gpu.present": "true"}}
-    status = {**condition("Ready", ready)["status"], "nodeInfo": info, "allocatable": {}}
-    return {"apiVersion": "v1", "kind": "Node", "metadata": about, "status": status}
-
-
-def react(api: ClusterApi, method: str, item: Object) -> None:
-    """What the controllers of a real cluster would do about a change."""
-    about, kind = item["metadata"], item["kind"]
-    if method == "DELETE":
-        return
-    if kind == "Deployment":
-        api.put({**item, **condition("Available")})
-    if kind == "Gateway":
-        api.put({**item, **condition("Programmed")})
-    if kind == "OpenTelemetryCollector":
-        named = {"name": f"{about['name']}-collector", "namespace": about["namespace"]}
-        made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": named}
-        api.put({**made, **condition("Available")})
-    release = about["name"].removeprefix("sh.helm.release.v1.")
-    if kind == "Secret" and release != about["name"]:
-        for resource in BRINGS.get(release, []):
-            api.put(crd(*resource))
-        for machine in api.of_kind("Node"):
-            if release == "cilium":
-                api.put(node(machine["metadata"]["name"], "True"))
-            if release == "gpu-operator":
-                api.put({**machine, "status": {"allocatable": {"nvidia.com/gpu": "8"}}})
-
-
-def archive(path: Path, files: dict[str, bytes]) -> dict[str, str]:
-    """Write a tar archive; returns its address and checksum."""
-    with tarfile.open(path, "w:gz") as tar:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o755
-            tar.addfile(entry, io.BytesIO(content))
-    return {"url": path.as_uri(), "all": hashlib.sha256(path.read_bytes()).hexdigest()}
-
-
-class Cluster:
-    """A cluster that is not there, and an inventory that leads to it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.api = ClusterApi(react)
-        for name in ("node-1", "node-2"):
-            self.api.put(node(name, "False"))
-        self.api.put(
-            {
-                "apiVersion": "storage.k8s.io/v1",
-                "kind": "StorageClass",
-                "metadata": {"name": "local-path"},
-            }
-        )
-        self.inventory = folder / "inventory"
-        shutil.copytree(INVENTORIES / "example-cluster", self.inventory)
-        (self.inventory / ".secrets").mkdir()
-        self.api.kubeconfig(self.inventory / ".secrets" / "kubeconfig")
-        self.vault = self.inventory / "group_vars" / "all" / "vault.yaml"
-        secrets = {
-            "vault_grafana_password": "one",
-            "vault_deepflow_password": "two",
-            "vault_proxy_accounts": "admin:$6$salt$hash",
-        }
-        self.vault.write_text(yaml.safe_dump(secrets))
-        self.variables = self._downloads()
-
-    def _downloads(self) -> dict[str, Any]:
-        """Charts, helm and the Gateway API as files, with their true checksums."""
-        checksums: dict[str, Any] = {"nginx": {"all": "0" * 64}}
-        for name, about in CHARTS.items():
-            chart = {"name": about.get("chart", name), "version": about["version"]}
-            files = {f"{chart['name']}/Chart.yaml": yaml.safe_dump(chart).encode()}
-            checksums[name] = archive(self.folder / f"{name}.tgz", files)
-        helm = (ANSIBLE / "tests" / "support" / "helm_stand_in.py").read_text()
-        program = f"#!{sys.executable}\n{helm}".encode()
-        where = self.folder / "helm.tar.gz"
-        packed = archive(where, {f"linux-{a}/helm": program for a in ("amd64", "arm64")})
-        checksums["helm"] = {"amd64": packed["all"], "arm64": packed["all"]}
-        gateway = self.folder / "gateway.yaml"
-        gateway.write_text(yaml.safe_dump_all(crd(*about) for about in BRINGS["gateway-api"]))
-        checksums["gateway_api"] = {"all": hashlib.sha256(gateway.read_bytes()).hexdigest()}
-        versions = {
-            "helm": {"version": "v3.22.0", "url": where.as_uri()},
-            "gateway_api": {"version": "v1", "url": gateway.as_uri()},
-        }
-        return {"checksums": checksums, "versions": versions}
-
-    def play(self, playbook: str, *options: str, **variables: Any) -> tuple[int, str]:
-        """Run a playbook; returns its status and all that it printed, in one line."""
-        given = json.dumps({**self.variables, **variables})
-        command = [str(TOOLS / "ansible-playbook"), "-i", str(self.inventory), playbook]
-        done = subprocess.run(
-            [*command, "-e", given, *options],
-            cwd=ANSIBLE,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            env={**os.environ, "TMPDIR": str(self.folder)},  # where discovery is cached
-        )
-        return done.returncode, " ".join((done.stdout + done.stderr).split())
-
-    def releases(self) -> dict[str, str]:
-        """Helm's releases: name -> namespace."""
-        return {
-            item["metadata"]["labels"]["name"]: item["metadata"]["namespace"]
-            for item in self.api.of_kind("Secret")
-            if item["metadata"].get("labels", {}).get("owner") == "helm"
-        }
-
-    def values(self, release: str) -> Any:
-        """The values that a release was installed with."""
-        namespace = self.releases()[release]
-        secret = self.api.get("Secret", f"sh.helm.release.v1.{release}", namespace)
-        assert secret is not None
-        return json.loads(base64.b64decode(secret["data"]["release"]))["values"]
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path)
     yield cluster
-    cluster.api.server.shutdown()
-    cluster.api.server.server_close()
+    cluster.close()
 
 
 OBSERVABILITY = {
@@ -207,43 +42,59 @@ OBSERVABILITY = {
     "opentelemetry-collector": "node-agents",
 }
 REST = {"gpu-operator": "gpu-operator", "kuberay-operator": "kuberay", "chaos-mesh": "chaos-mesh"}
-PLAYBOOKS = [
-    ["install-observability.yaml"],
-    ["install-nvidia-operator.yaml", "--limit", "localhost"],  # the machines are not there
-    ["install-ray.yaml"],
-    ["install-chaos-mesh.yaml"],
-]
+HERE = ("--limit", "localhost")  # the machines are not there
 
 
 @pytest.mark.slow
 def test_everything_is_installed_once_and_removed_again(cluster: Cluster) -> None:
-    status, printed = cluster.play("install-observability.yaml", "--check", "--diff")
+    status, printed = cluster.play("install-cluster.yaml", "--check", "--diff", *HERE)
     assert status == 0, printed[-3000:]
+    assert "needs what install-observability.yaml brings: a network for node-1" in printed
     assert "would be made: PodMonitor ray, PodMonitor waypoint" in printed
+    assert "CiliumNetworkPolicy from-api-and-nodes" in printed
     assert all(dry for *_, dry in cluster.api.log)
     assert cluster.releases() == {}
 
-    for playbook in PLAYBOOKS:
-        status, printed = cluster.play(*playbook)
+    for again in (False, True):
+        writes = len(cluster.api.log)
+        status, printed = cluster.play("install-cluster.yaml", *HERE, k3s_data_dir="/disk/k3s")
         assert status == 0, printed[-3000:]
+        assert ("changed=0" in printed) == again, printed[-3000:]
+    assert {method for method, *_ in cluster.api.log[writes:]} <= {"PATCH"}
     assert cluster.releases() == {**OBSERVABILITY, **REST}
     assert cluster.api.get("Deployment", "nginx-proxy", "ray")
     assert cluster.values("deepflow")["global"]["password"]["mysql"] == "two"
-    writes = len(cluster.api.log)
-    for playbook in PLAYBOOKS:
-        status, printed = cluster.play(*playbook)
-        assert status == 0, printed[-3000:]
-        assert "changed=0" in printed, printed[-3000:]
-    assert {method for method, *_ in cluster.api.log[writes:]} <= {"PATCH"}
+    assert {"name": "CONTAINERD_CONFIG", "value": f"/disk/k3s/{CONTAINERD}"} in cluster.values(
+        "gpu-operator"
+    )["toolkit"]["env"]
 
-    status, printed = cluster.play("uninstall-cluster.yaml", really="no")
+    cluster.api.put(STRESS)
+    status, printed = cluster.play("uninstall.yaml", "--check")
+    assert status == 0, printed[-3000:]
+    status, printed = cluster.play("uninstall.yaml", really="no")
     assert status != 0
     assert "nothing was removed" in printed
-    status, printed = cluster.play("uninstall-cluster.yaml", really="yes")
+    assert cluster.releases() == {**OBSERVABILITY, **REST}
+    writes = len(cluster.api.log)
+    status, printed = cluster.play("uninstall.yaml", really="yes")
     assert status == 0, printed[-3000:]
     assert cluster.releases() == {}
-    kept = {item["metadata"]["name"] for item in cluster.api.of_kind("Namespace")}
-    assert kept == {"default", "kube-system"}
+    assert cluster.left() == set()
+    removed = [name for method, _, name, _ in cluster.api.log[writes:] if method == "DELETE"]
+    assert removed.index("left-over") < removed.index("sh.helm.release.v1.chaos-mesh")
+
+
+@pytest.mark.slow
+def test_what_is_there_only_in_part_is_removed_as_often_as_one_likes(cluster: Cluster) -> None:
+    status, printed = cluster.play("install-observability.yaml", "--tags", "cilium,loki")
+    assert status == 0, printed[-3000:]
+    foreign = crd(*BRINGS["gateway-api"][0])
+    cluster.api.put(foreign)
+    for _ in range(2):
+        status, printed = cluster.play("uninstall-cluster.yaml", really="yes")
+        assert status == 0, printed[-3000:]
+        assert cluster.releases() == {}
+        assert cluster.left() == {foreign["metadata"]["name"]}
 
 
 def without_vault(cluster: Cluster) -> None:
@@ -280,15 +131,31 @@ def without_volumes(cluster: Cluster) -> None:
 
 
 def with_accounts_in_clear(cluster: Cluster) -> None:
-    with_ready_nodes(cluster)
-    for resource in (*BRINGS["cilium"], *BRINGS["kube-prometheus-stack"], *BRINGS["gateway-api"]):
-        cluster.api.put(crd(*resource))
     cluster.variables["vault_proxy_accounts"] = "admin:secret"
+
+
+def without_accounts(cluster: Cluster) -> None:
+    cluster.variables["vault_proxy_accounts"] = ""
+
+
+def without_the_digest_of_an_image(cluster: Cluster) -> None:
+    del cluster.variables["checksums"]["nginx"]
 
 
 def on_this_machine(cluster: Cluster) -> None:
     cluster.variables["ansible_connection"] = "local"
-    cluster.variables["ansible_python_interpreter"] = sys.executable
+    python = cluster.inventory / "group_vars" / "all" / "python.yaml"
+    python.write_text(f"ansible_python_interpreter: {sys.executable}\n")
+
+
+def with_a_gpu_without_a_driver(cluster: Cluster) -> None:
+    on_this_machine(cluster)
+    program = cluster.folder / "gpus"
+    program.write_text("""#!/bin/sh\necho '{"gpus": 2, "driver": null}'\n""")
+    program.chmod(0o755)
+    (cluster.inventory / "host_vars").mkdir()
+    node_2 = cluster.inventory / "host_vars" / "node-2.yaml"
+    node_2.write_text(f"ansible_python_interpreter: {program}\n")
 
 
 @pytest.mark.parametrize(
@@ -313,14 +180,25 @@ def on_this_machine(cluster: Cluster) -> None:
             "install-observability.yaml",
             "the cluster has no StorageClass local-path",
         ),
-        (Cluster.releases, "install-ray.yaml", "node node-1 is not ready; if it never was"),
+        (Cluster.releases, "install-ray.yaml", "not ready: node-1, node-2; if they never were"),
         (
             with_ready_nodes,
             "install-ray.yaml",
-            "has no servicemonitors.monitoring.coreos.com; run install-observability.yaml first",
+            "gateways.gateway.networking.k8s.io; run install-observability.yaml first",
         ),
-        (with_accounts_in_clear, "install-ray.yaml", "with a hash from: openssl passwd -6"),
+        (with_accounts_in_clear, "install-cluster.yaml", "with a hash from: openssl passwd -6"),
+        (without_accounts, "install-cluster.yaml", "vault_proxy_accounts is not set: copy"),
+        (
+            without_the_digest_of_an_image,
+            "install-cluster.yaml",
+            "no checksum is pinned of nginx; run: versions.py lock",
+        ),
         (on_this_machine, "install-nvidia-operator.yaml", "node-4 has an NVIDIA GPU"),
+        (
+            with_a_gpu_without_a_driver,
+            "install-nvidia-operator.yaml",
+            "node-2 has 2 GPUs and no NVIDIA driver: install one",
+        ),
     ],
 )
 def test_what_is_missing_is_said_before_anything_is_changed(
@@ -331,6 +209,14 @@ def test_what_is_missing_is_said_before_anything_is_changed(
     assert status != 0
     assert message in printed, printed[-3000:]
     assert cluster.releases() in ({}, {"cilium": "kube-system"})
+
+
+def test_a_cluster_with_another_network_gets_no_policies_of_cilium(cluster: Cluster) -> None:
+    with_ready_nodes(cluster)
+    status, printed = cluster.play("install-chaos-mesh.yaml")
+    assert status == 0, printed[-3000:]
+    assert cluster.releases() == {"chaos-mesh": "chaos-mesh"}
+    assert cluster.api.get("NetworkPolicy", "who-may-come-in", "chaos-mesh")
 
 
 @pytest.mark.parametrize("inventory", sorted(path.name for path in INVENTORIES.iterdir()))

@@ -1,10 +1,11 @@
-"""End what k3s leaves running when it is stopped: containers, mounts, interfaces, namespaces.
+"""End what k3s leaves running when it is stopped: containers, mounts, interfaces, rules, pins.
 
 Stopping k3s leaves its pods alive on purpose. This program ends the containers' shims with all
-their children, unmounts what lies below k3s' folders (deepest first), and removes the interfaces
-and network namespaces of CNI plugins.
+their children, unmounts what lies at or below some folders (deepest first), and removes the
+interfaces, network namespaces and packet filter chains of CNI plugins and what Cilium pinned in
+the BPF file system.
 
-Usage: cleanup.py --run-dir DIR --data-dir DIR --kubelet-dir DIR
+Usage: cleanup.py --data-dir DIR --bpf-dir DIR FOLDER...
 
 Prints what it did, one line each, or "unchanged". Runs with the machine's own Python, from 3.8 on.
 """
@@ -31,6 +32,7 @@ INTERFACES = re.compile(
     r"^(cni0|flannel\.1|kube-ipvs0|cilium_(net|host|vxlan|geneve)|lxc_health|lxc[0-9a-f]+)$"
 )
 NAMESPACES = Path("/run/netns")
+CHAIN = r"(?:OLD_)?(?:CILIUM_|KUBE-|CNI-|ISTIO_)\S*"
 
 
 def command_line(pid: int) -> str:
@@ -110,13 +112,53 @@ def remove_namespaces() -> Iterator[str]:
         yield f"removed namespace {path.name}"
 
 
-def clean(run_dir: str, data_dir: str, kubelet_dir: str) -> Iterator[str]:
+def without_chains(saved: str) -> str:
+    """Return what makes `iptables-restore --noflush` remove the chains of CNI plugins.
+
+    Nothing else is touched. `saved` is what iptables-save prints; "" is returned without chains.
+    """
+    lines: list[str] = []
+    for table in re.split(r"^\*", saved, flags=re.MULTILINE)[1:]:
+        chains = re.findall(rf"^:({CHAIN}) ", table, re.MULTILINE)
+        jumps = re.findall(rf"^-A (.* -[jg] {CHAIN}.*)$", table, re.MULTILINE)
+        ours = [f"-F {chain}" for chain in chains] + [f"-X {chain}" for chain in chains]
+        others = [f"-D {rule}" for rule in jumps if rule.split()[0] not in chains]
+        if ours:
+            lines += [f"*{table.split()[0]}", *others, *ours, "COMMIT"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def remove_rules() -> Iterator[str]:
+    """Remove the packet filters' chains that CNI plugins and the kubelet made."""
+    for tool in ("iptables", "ip6tables"):
+        if not shutil.which(f"{tool}-save"):
+            continue
+        saved = subprocess.run([f"{tool}-save"], check=True, capture_output=True, text=True).stdout
+        if change := without_chains(saved):
+            command = [f"{tool}-restore", "--noflush"]
+            subprocess.run(command, check=True, input=change, text=True)
+            yield f"removed chains of {tool}"
+
+
+def remove_pins(folder: Path) -> Iterator[str]:
+    """Remove what Cilium pinned in the BPF file system."""
+    if (folder / "cilium").is_dir():
+        shutil.rmtree(folder / "cilium")
+        yield f"removed {folder / 'cilium'}"
+    for path in sorted(folder.glob("tc/globals/cilium_*")):
+        path.unlink()
+        yield f"removed {path}"
+
+
+def clean(data_dir: str, bpf_dir: str, folders: list[str]) -> Iterator[str]:
     """Do all of it; yields what was done."""
     yield from end_containers(data_dir)
-    yield from unmount([run_dir, data_dir, kubelet_dir])
+    yield from unmount([data_dir, *folders])
+    yield from remove_pins(Path(bpf_dir))
     if shutil.which("ip"):
         yield from remove_namespaces()
         yield from remove_interfaces()
+    yield from remove_rules()
 
 
 def main() -> None:
@@ -124,10 +166,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name in ("--run-dir", "--data-dir", "--kubelet-dir"):
-        parser.add_argument(name, required=True)
+    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--bpf-dir", required=True)
+    parser.add_argument("folders", nargs="*", metavar="FOLDER")
     args = parser.parse_args()
-    done = list(clean(args.run_dir, args.data_dir, args.kubelet_dir))
+    done = list(clean(args.data_dir, args.bpf_dir, args.folders))
     print("\n".join(done) if done else "unchanged")
 
 

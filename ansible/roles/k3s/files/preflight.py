@@ -2,8 +2,8 @@
 
 Usage: preflight.py NEED       prints one line per problem and exits with 1, or nothing
 
-NEED is JSON: {"system", "service_manager", "modules", "architecture", "architectures", "kernel",
-               "minimum_kernel", "ports", "data_dir", "minimum_disk_gib"}
+NEED is JSON: {"system", "service_manager", "modules", "architecture", "architectures", "pinned",
+               "kernel", "minimum_kernel", "address", "ports", "data_dir", "minimum_disk_gib"}
 
 Runs with the machine's own Python, from 3.8 on, and needs nothing else.
 """
@@ -11,6 +11,7 @@ Runs with the machine's own Python, from 3.8 on, and needs nothing else.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import re
 import shutil
@@ -50,6 +51,17 @@ def is_free(port: int) -> bool:
     return True
 
 
+def is_own(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Tell whether an address is one of this machine's."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with contextlib.closing(socket.socket(family, socket.SOCK_DGRAM)) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
+
+
 def has_module(name: str, kernel: str) -> bool:
     """Tell whether the kernel has a module: loaded, built in or to be loaded."""
     if Path("/sys/module", name).is_dir():
@@ -65,12 +77,27 @@ def kind(need: dict[str, Any]) -> Iterator[str]:
     if need["service_manager"] != "systemd":
         yield f"k3s runs as a systemd service; this machine is run by {need['service_manager']}"
     if need["architecture"] not in need["architectures"]:
+        supported = ", ".join(need["architectures"])
+        yield f"architecture {need['architecture']} is not among {supported}"
+    elif need["architecture"] not in need["pinned"]:
         yield f"no k3s is pinned for architecture {need['architecture']}; run: versions.py lock"
     if numbers(need["kernel"]) < numbers(need["minimum_kernel"]):
         yield f"kernel {need['kernel']} is older than {need['minimum_kernel']}"
     for name in need["modules"]:
         if not has_module(name, need["kernel"]):
             yield f"the kernel has no module {name}"
+
+
+def place(need: dict[str, Any]) -> Iterator[str]:
+    """Yield problems with its address: the kubelet takes one of the machine's own and no other."""
+    for text in need["address"].split(","):
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            yield f"node address {text} is no IP address; set k3s_node_address to the machine's own"
+            continue
+        if not is_own(address):
+            yield f"no interface has the node address {text}; set k3s_node_address to one that does"
 
 
 def room(need: dict[str, Any]) -> Iterator[str]:
@@ -91,7 +118,7 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     need = json.loads(sys.argv[1])
-    found = [*kind(need), *room(need)]
+    found = [*kind(need), *place(need), *room(need)]
     for line in found:
         print(line)
     sys.exit(1 if found else 0)

@@ -1,8 +1,10 @@
 """Print what a machine has of NVIDIA GPUs: {"gpus": number, "driver": version or null}, as JSON.
 
 Sources: class and vendor of PCI devices (docs.kernel.org/PCI/sysfs-pci.html), the driver's
-/proc/driver/nvidia/version.
+/proc/driver/nvidia/version. Runs with the machine's own Python, from 3.8 on.
 """
+
+from __future__ import annotations
 
 import json
 import re
