@@ -50,10 +50,12 @@ esac
 """
 SYSTEMCTL = """#!{python}
 # stand-in for systemd: units are files; a service runs once, when it is started
-import json, subprocess, sys
+import fcntl, json, subprocess, sys
 from pathlib import Path
 
 root = Path("{root}")
+lock = (root / "systemd.lock").open("w")
+fcntl.flock(lock, fcntl.LOCK_EX)  # the machines are played at the same time
 state_file = root / "systemd.json"
 state = json.loads(state_file.read_text()) if state_file.exists() else {{}}
 verb, *names = [word for word in sys.argv[1:] if not word.startswith("-")]
