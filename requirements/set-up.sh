@@ -5,13 +5,12 @@
 #   requirements/set-up.sh serve [PYTHON]   .venv-serve: Ray Serve and vLLM for CPUs (about 3 GB)
 #
 # Versions are pinned in dev.txt, oracles.txt and serve.txt. torch comes as its CPU build: the version "+cpu" exists only there,
-# so no CUDA build can slip in; pip takes it from where it is configured to look, else from PyTorch's own index.
+# so no CUDA build can slip in; pip takes it from where it is configured to look, else from TORCH_INDEX.
 set -euo pipefail
 
 kind=${1:?usage: set-up.sh dev|serve [PYTHON]}
 python=${2:-python3}
 torch=torch==2.13.0+cpu
-torch_cpu_index=https://download.pytorch.org/whl/cpu
 cd "$(dirname "$0")/.."
 
 case $kind in
@@ -49,7 +48,10 @@ if [ "$kind" = dev ]; then
   "${pip[@]}" --constraint requirements/dev.txt --editable '.[dev]'
   "${pip[@]}" --no-deps --requirement requirements/oracles.txt
 else
-  "${pip[@]}" --no-deps "$torch" 2>/dev/null || "${pip[@]}" --no-deps --index-url "$torch_cpu_index" "$torch"
+  if ! "${pip[@]}" --no-deps ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$torch"; then
+    echo "set-up.sh: pip does not find $torch; set TORCH_INDEX to the address that PyTorch's installation page gives for CPU" >&2
+    exit 1
+  fi
   "${pip[@]}" --no-deps --requirement requirements/serve.txt
 fi
 echo "$wanted" >"$stamp"

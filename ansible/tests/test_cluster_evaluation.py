@@ -110,7 +110,7 @@ class Cluster:
         """Run the job on the head, with processes in place of Ray."""
         here = {"python": sys.executable, "--ray=auto": "--workers=1"}
         words = shlex.split(job["spec"]["entrypoint"])
-        command = [here.get(word, word.replace("/work/", f"{head}/")) for word in words]
+        command = [here.get(word, word.replace("/scoring/", f"{head}/")) for word in words]
         subprocess.run(command, check=True, capture_output=True, timeout=300)
 
     def leave_for_a_while(self) -> None:

@@ -326,7 +326,7 @@ def test_every_shard_of_the_load_has_an_address_of_its_own(rendered: Path) -> No
 def test_a_scoring_runs_on_nodes_that_are_no_part_of_the_stack(rendered: Path) -> None:
     objects = {o["kind"]: o for _, o in documents(rendered, "evaluation")}
     job, served = objects["RayJob"]["spec"], ray_service(rendered)["spec"]
-    assert shlex.split(job["entrypoint"])[4] == "/work/data/it's here"
+    assert shlex.split(job["entrypoint"])[4] == "/scoring/data/it's here"
     assert job["rayClusterSpec"]["rayVersion"] == served["rayClusterConfig"]["rayVersion"]
     pods = [group["template"]["metadata"]["labels"] for group in groups(objects["RayJob"])]
     assert objects["Service"]["spec"]["selector"].items() <= pods[0].items()
