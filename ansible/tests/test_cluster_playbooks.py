@@ -21,6 +21,12 @@ STRESS = {  # of a run that was killed
     },
 }
 
+SCORING = {
+    "apiVersion": "ray.io/v1",
+    "kind": "RayJob",
+    "metadata": {"name": "evaluation", "namespace": "ray"},
+}
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
@@ -69,6 +75,11 @@ def test_everything_is_installed_once_and_removed_again(cluster: Cluster) -> Non
     )["toolkit"]["env"]
 
     cluster.api.put(STRESS)
+    cluster.api.put(SCORING)
+    status, printed = cluster.play("uninstall.yaml", really="yes")
+    assert status != 0
+    assert "RayJob evaluation in namespace ray still runs on Ray" in printed
+    cluster.api.delete("RayJob", "evaluation", "ray")
     status, printed = cluster.play("uninstall.yaml", really="no")
     assert status != 0
     assert "nothing was removed" in printed
@@ -84,7 +95,7 @@ def test_everything_is_installed_once_and_removed_again(cluster: Cluster) -> Non
 
 @pytest.mark.slow
 def test_what_is_there_only_in_part_is_removed_as_often_as_one_likes(cluster: Cluster) -> None:
-    status, printed = cluster.play("install-observability.yaml", "--tags", "cilium,loki")
+    status, printed = cluster.play("install-observability.yaml", "--tags", "cilium")
     assert status == 0, printed[-3000:]
     foreign = crd(*BRINGS["gateway-api"][0])
     cluster.api.put(foreign)
@@ -186,7 +197,7 @@ def with_a_gpu_without_a_driver(cluster: Cluster) -> None:
         (
             with_ready_nodes,
             "install-ray.yaml",
-            "has no servicemonitors.monitoring.coreos.com, gateways.gateway.networking.k8s.io; run",
+            "knows no monitoring.coreos.com, gateway.networking.k8s.io; run install-observability",
         ),
         (with_accounts_in_clear, "install-cluster.yaml", "with a hash from: openssl passwd -6"),
         (without_accounts, "install-cluster.yaml", "vault_proxy_accounts is not set: copy"),

@@ -146,7 +146,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     try:
         play(*run, "--tags", "deploy")
         out = tmp_path_factory.mktemp("load") / "load"
-        options = ["--provider=vllm", "--model=tiny-llama", "--arrivals=constant", "--rate=3"]
+        options = ["--provider=vllm", "--model=tiny-llama", "--arrivals=constant", "--rate=1.5"]
         sizes = ["--duration=3600s", "--prompt-tokens=48", "--output-tokens=24"]
         command = [str(TOOLS / "llm-benchmark"), "run", "--url=http://10.77.0.10:8080"]
         load = subprocess.Popen(

@@ -100,7 +100,7 @@ def test_complete_cases_are_marked(
     plan: Plan, planner: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     done = tmp_path / "run" / "cases" / "ray-replicas-1_cpu_2"
-    monkeypatch.setattr(planner, "is_complete", lambda folder: folder == done)
+    monkeypatch.setattr(planner, "is_recorded", lambda folder: folder == done)
     made = plan()
     assert [case["complete"] for case in made["cases"]] == [False, True, False]
 

@@ -310,7 +310,7 @@ class ClusterApi:
                 if match := PROXY.match(self.path):
                     self.pass_on(match, text)
                     return
-                body = yaml.safe_load(text) if text else None
+                body = yaml.load(text, yaml.CSafeLoader) if text else None
                 try:
                     content = self.headers.get("Content-Type", "")
                     status, result = api.answer(self.command, self.path, body, content)

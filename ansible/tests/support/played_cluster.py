@@ -40,7 +40,10 @@ BRINGS = {  # release -> group, version, kind, plural
     "opentelemetry-operator": [
         ("opentelemetry.io", "v1beta1", "OpenTelemetryCollector", "opentelemetrycollectors")
     ],
-    "kuberay-operator": [("ray.io", "v1", "RayService", "rayservices")],
+    "kuberay-operator": [
+        ("ray.io", "v1", "RayService", "rayservices"),
+        ("ray.io", "v1", "RayJob", "rayjobs"),
+    ],
     "chaos-mesh": [("chaos-mesh.org", "v1alpha1", "StressChaos", "stresschaos")],
     "gateway-api": [("gateway.networking.k8s.io", "v1", "Gateway", "gateways")],
 }

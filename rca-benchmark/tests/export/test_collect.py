@@ -7,8 +7,9 @@ import pytest
 
 from rca_benchmark.case import LOG_COLUMNS, TRACE_COLUMNS, typed_table
 from rca_benchmark.errors import ExportError
-from rca_benchmark.export import Answers, ask, assemble
+from rca_benchmark.export.answers import Answers
 from rca_benchmark.export.base import SECOND_NS, Telemetry, Window
+from rca_benchmark.export.collect import ask, assemble
 from rca_benchmark.export.nginx import AccessLog
 from rca_benchmark.export.placement import Placement
 from rca_benchmark.export.quality import Bars

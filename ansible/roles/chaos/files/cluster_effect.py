@@ -26,8 +26,8 @@ import requests
 
 from rca_benchmark.errors import ExportError
 from rca_benchmark.export.endpoint import Endpoint, cluster_settings, resolve
+from rca_benchmark.export.promql import instant_query
 from rca_benchmark.export.requesting import new_session
-from rca_benchmark.export.scraping import instant_query
 
 LATELY = "20s"  # four scrapes
 LABEL = "rca-llm/service"

@@ -31,8 +31,6 @@ from typing import Any
 import jsonschema
 import yaml
 
-from rca_benchmark.dataset.native import is_complete
-
 KEYS = {
     "experiment_name",
     "experiment_seed",
@@ -223,6 +221,15 @@ def cases_of(
     return [{**case, "seed": derived_number(seed, case["id"])} for case in cases]
 
 
+def is_recorded(case: Path) -> bool:
+    """Tell whether a case is there, and whole."""
+    if not case.exists():
+        return False
+    from rca_benchmark.dataset.native import is_complete  # which takes most of a second
+
+    return is_complete(case)
+
+
 def check_disk(run_dir: Path, cases: list[dict[str, Any]], windows: dict[str, int]) -> None:
     """Raise if the disk below the run's folder cannot hold what is still to be recorded."""
     minutes = sum(windows.values()) * sum(not case["complete"] for case in cases) / 60
@@ -329,7 +336,7 @@ def plan(
             "choose another run_id, or move that folder away"
         )
     cases = [
-        {**case, "complete": is_complete(run_dir / "cases" / case["id"])}
+        {**case, "complete": is_recorded(run_dir / "cases" / case["id"])}
         for case in all_cases[:limit]
     ]
     check_disk(run_dir, cases, experiment["experiment_windows"])

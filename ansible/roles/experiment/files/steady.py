@@ -16,7 +16,7 @@ import time
 
 from rca_benchmark.errors import ExportError
 from rca_benchmark.export.endpoint import Endpoint, resolve
-from rca_benchmark.export.scraping import instant_query
+from rca_benchmark.export.promql import instant_query
 
 LATELY = "15s"
 # One look at a time, as the next comes a second later.

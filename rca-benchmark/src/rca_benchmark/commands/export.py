@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import argparse
 
     from rca_benchmark.case import GroundTruth
-    from rca_benchmark.export import Recording
     from rca_benchmark.export.base import BackEnd, Window
+    from rca_benchmark.export.collect import Recording
     from rca_benchmark.export.placement import Placement
 
 PLATFORMS = ("local", "kubernetes")
@@ -64,8 +64,9 @@ def _export(args: argparse.Namespace) -> int:
 
     from rca_benchmark.dataset.injection import read_injection
     from rca_benchmark.dataset.native import refuse_existing
-    from rca_benchmark.export import Answers, ask, assemble
+    from rca_benchmark.export.answers import Answers
     from rca_benchmark.export.base import SECOND_NS, Window
+    from rca_benchmark.export.collect import ask, assemble
     from rca_benchmark.export.placement import Placement, read_placement
     from rca_benchmark.export.quality import read_load
     from rca_benchmark.export.settings import back_ends, read_settings

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rca_benchmark.errors import ExportError
 from rca_benchmark.export.endpoint import cluster_settings
+from rca_benchmark.export.promql import instant_query
 from rca_benchmark.export.requesting import brief
-from rca_benchmark.export.scraping import instant_query
 
 if TYPE_CHECKING:
     from rca_benchmark.export.endpoint import Endpoint

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rca_benchmark.case import GroundTruth, Observation
-    from rca_benchmark.export import Recording
+    from rca_benchmark.export.collect import Recording
     from rca_benchmark.export.placement import Placement
 
 RESULTS: Final = "rca-collector-results"

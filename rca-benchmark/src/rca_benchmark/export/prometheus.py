@@ -17,7 +17,7 @@ import pandas as pd
 from rca_benchmark.errors import ExportError
 from rca_benchmark.export.base import SECOND_NS, Plan, Telemetry, Tick, Window
 from rca_benchmark.export.matrix import MatrixReader, Series
-from rca_benchmark.export.requesting import new_async_session, stream
+from rca_benchmark.export.streaming import new_async_session, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

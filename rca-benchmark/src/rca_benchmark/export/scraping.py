@@ -1,4 +1,4 @@
-"""How well Prometheus scraped, through prometheus-api-client: intervals, misses, clocks."""
+"""How well Prometheus scraped: intervals, misses, clocks."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import requests
-from prometheus_api_client import PrometheusConnect
-from prometheus_api_client.exceptions import PrometheusApiClientException
-from urllib3.util.retry import Retry
-
 from rca_benchmark.export.base import SECOND_NS, Plan, Telemetry, Tick, Window
-from rca_benchmark.export.requesting import PASSING_STATUS, brief, given_up, new_session, refused
+from rca_benchmark.export.promql import ask, instant_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rca_benchmark.errors import ExportError
     from rca_benchmark.export.endpoint import Endpoint
 
 # How far each node's clock is ahead of Prometheus', whose own is asked for separately.
@@ -112,54 +106,7 @@ class Scraping:
         return instant_query(self.endpoint, query, time_s)
 
     def _ask(self, asked: str, question: Callable[[Any], Any]) -> Any:
-        return _ask(self.endpoint, asked, question)
-
-
-def instant_query(
-    endpoint: Endpoint, query: str, time_s: int | None = None
-) -> list[tuple[dict[str, str], float]]:
-    """Labels and value of each series at an instant (epoch s; None: now).
-
-    Raises:
-        ExportError: no usable answer came.
-    """
-
-    def ask(server: Any) -> list[tuple[dict[str, str], float]]:
-        result = server.custom_query(query, {"time": time_s} if time_s is not None else {})
-        return [(dict(row["metric"]), float(row["value"][1])) for row in result]
-
-    answer: list[tuple[dict[str, str], float]] = _ask(endpoint, query, ask)
-    return answer
-
-
-def _ask(endpoint: Endpoint, asked: str, question: Callable[[Any], Any]) -> Any:
-    """One question; every way to fail becomes one clear error."""
-    session = new_session(endpoint)
-    retry = Retry(
-        total=endpoint.attempts - 1,
-        backoff_factor=endpoint.backoff_s,
-        status_forcelist=PASSING_STATUS,
-        raise_on_status=False,
-        respect_retry_after_header=False,
-    )
-    try:
-        return question(
-            PrometheusConnect(
-                endpoint.url, session=session, retry=retry, timeout=endpoint.timeout_s
-            )
-        )
-    except (requests.ConnectionError, requests.Timeout) as error:
-        raise given_up(endpoint, asked, error) from error
-    except (PrometheusApiClientException, requests.RequestException) as error:
-        raise _refused(endpoint, asked, brief(error)) from error
-    except (LookupError, TypeError, ValueError) as error:
-        raise _refused(endpoint, asked, f"what cannot be used: {error!r}") from error
-    finally:
-        session.close()
-
-
-def _refused(endpoint: Endpoint, asked: str, text: str) -> ExportError:
-    return refused(endpoint, asked, ValueError(text))
+        return ask(self.endpoint, asked, question)
 
 
 def _health(fault_ns: tuple[int, int]) -> str:
