@@ -52,8 +52,9 @@ class GpuCluster(Cluster):
         about = item["metadata"]
         if item["kind"] == "Pod" and about.get("namespace") == "gpu-faults":
             if method == "DELETE":
-                self.programs[about["name"]].terminate()
-                self.programs[about["name"]].wait(20)
+                program = self.programs.pop(about["name"])
+                program.terminate()
+                program.wait(20)
             elif about["name"] not in self.programs:
                 self.run(item)
 
@@ -140,34 +141,39 @@ def test_a_limit_that_the_gpu_does_not_take_fails_with_its_reason(cluster: GpuCl
     assert not cluster.broken()
 
 
-@pytest.mark.parametrize("recorded", [True, False])
-def test_what_a_killed_pod_left_is_put_back(cluster: GpuCluster, recorded: bool) -> None:
+def left_slow(cluster: GpuCluster) -> None:
+    """Leave a slow GPU whose controller was killed."""
     process = cluster.begin(**SLOW)
     while cluster.figures() == UNTOUCHED:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    assert cluster.figures()[0] == 150
+
+
+def test_what_a_killed_pod_left_is_put_back_without_a_record(cluster: GpuCluster) -> None:
+    left_slow(cluster)
     (program,) = cluster.programs.values()
     program.kill()
     program.wait()
-    assert cluster.figures()[0] == 150
-    if not recorded:
-        for record in cluster.records.iterdir():
-            record.unlink()
+    for record in cluster.records.iterdir():
+        record.unlink()
     status, printed = cluster.play("sweep-faults.yaml")
     assert status == 0, printed[-3000:]
     assert not cluster.broken()
-    assert list(cluster.records.iterdir()) == []
 
 
-def test_a_gpu_that_cannot_be_put_back_is_said_to_be_slow(cluster: GpuCluster) -> None:
-    process = cluster.begin(**SLOW)
-    while cluster.figures() == UNTOUCHED:
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def test_a_gpu_that_cannot_be_put_back_is_said_to_be_slow_and_swept_again(
+    cluster: GpuCluster,
+) -> None:
+    left_slow(cluster)
     cluster.gpus.change("GPU-a", stuck=True)
     status, printed = cluster.play("sweep-faults.yaml")
     assert status != 0
     assert "GPU-a on node-1 may still be slowed down: Error; nvidia-smi" in printed
     assert len(list(cluster.records.iterdir())) == 1
+    cluster.gpus.change("GPU-a", stuck=False)
+    status, printed = cluster.play("sweep-faults.yaml")
+    assert status == 0, printed[-3000:]
+    assert not cluster.broken()
+    assert list(cluster.records.iterdir()) == []

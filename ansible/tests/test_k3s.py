@@ -355,8 +355,16 @@ def test_one_machine_that_will_not_do_leaves_all_of_them_alone(
     assert not (cluster.inventory / ".secrets").exists()
 
 
-@pytest.mark.slow
+def only(cluster: SimpleNamespace, host: str) -> None:
+    """Leave the other machines out of the inventory."""
+    path = cluster.inventory / "hosts.yaml"
+    inventory = yaml.safe_load(path.read_text())
+    group = {"hosts": {host: inventory["all"]["children"]["control"]["hosts"][host]}}
+    path.write_text(yaml.safe_dump({"all": {"children": {"control": group}}}))
+
+
 def test_a_binary_with_another_checksum_is_not_installed(cluster: SimpleNamespace) -> None:
+    only(cluster, "first")
     status, printed = cluster.play("install-k3s.yaml", k3s_checksums={"amd64": "0" * 64})
     assert status != 0
     assert "did not match" in " ".join(printed.split())
@@ -365,41 +373,41 @@ def test_a_binary_with_another_checksum_is_not_installed(cluster: SimpleNamespac
 
 
 @pytest.mark.slow
-def test_a_binary_can_be_brought_along(cluster: SimpleNamespace, tmp_path: Path) -> None:
+def test_a_binary_can_be_brought_along_and_the_vaults_token_is_used_and_never_shown(
+    cluster: SimpleNamespace, tmp_path: Path
+) -> None:
+    only(cluster, "first")
     text = K3S.replace("VERSION", "v1.36.2+k3s1")
     brought = tmp_path / "brought"
     brought.write_text(text)
     images = tmp_path / "images.tar"
     images.write_text("images")
-    sources = {"k3s_binary_source": str(brought), "k3s_images_source": str(images)}
-    nowhere = {"k3s_binary_url": "http://127.0.0.1:1/{version}"}
-    status, printed = cluster.play("install-k3s.yaml", **sources, **nowhere)
+    given = {
+        "k3s_binary_source": str(brought),
+        "k3s_images_source": str(images),
+        "k3s_binary_url": "http://127.0.0.1:1/{version}",
+        "k3s_token": "s3cr3t" * 8,
+    }
+    status, printed = cluster.play("install-k3s.yaml", "-vv", "--diff", **given)
     assert status == 0, printed
-    assert (cluster.root / "agent" / "bin" / "k3s").read_text() == text
-    assert (cluster.root / "agent" / "data" / "agent" / "images" / "images.tar").exists()
+    machine = cluster.root / "first"
+    assert (machine / "bin" / "k3s").read_text() == text
+    assert (machine / "data" / "agent" / "images" / "images.tar").exists()
+    assert (machine / "config" / "token").read_text() == "s3cr3t" * 8 + "\n"
+    assert not (cluster.inventory / ".secrets" / "k3s-token").exists()
+    assert "s3cr3t" not in printed.replace(json.dumps("s3cr3t" * 8), "")
 
     brought.write_text(text + "# changed\n")
-    status, printed = cluster.play("install-k3s.yaml", **sources, **nowhere)
+    status, printed = cluster.play("install-k3s.yaml", **given)
     assert status != 0
     assert f"its SHA-256 is {digest(text + '# changed' + chr(10))}, pinned is" in " ".join(
         printed.split()
     )
 
 
-@pytest.mark.slow
-def test_the_vaults_token_is_used_and_never_shown(cluster: SimpleNamespace) -> None:
-    status, printed = cluster.play("install-k3s.yaml", "-vv", "--diff", k3s_token="s3cr3t" * 8)
-    assert status == 0, printed
-    assert (cluster.root / "first" / "config" / "token").read_text() == "s3cr3t" * 8 + "\n"
-    assert not (cluster.inventory / ".secrets" / "k3s-token").exists()
-    assert "s3cr3t" not in printed.replace(json.dumps("s3cr3t" * 8), "")
-
-
 def test_nothing_is_removed_without_a_yes(cluster: SimpleNamespace) -> None:
     (cluster.root / "first" / "bin" / "k3s").write_text("kept")
-    inventory = yaml.safe_load((cluster.inventory / "hosts.yaml").read_text())
-    del inventory["all"]["children"]["worker"]
-    (cluster.inventory / "hosts.yaml").write_text(yaml.safe_dump(inventory))
+    only(cluster, "first")
     status, printed = cluster.play("reset-k3s.yaml")
     assert status != 0
     assert "nothing was removed" in " ".join(printed.split())

@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,12 +53,16 @@ def chart(archive: str) -> dict[str, Any]:
         return about
 
 
+def kept(secrets: str) -> Iterator[tuple[str, str, list[Release]]]:
+    """Yield namespace, name and revisions, the oldest first, of each release."""
+    for item in call("GET", f"{secrets}?labelSelector=owner=helm")["items"]:
+        about, text = item["metadata"], base64.b64decode(item["data"]["release"])
+        yield about["namespace"], about["labels"]["name"], json.loads(text)
+
+
 def releases() -> dict[str, list[Release]]:
-    """Return the namespace's releases: name -> revisions, the oldest first."""
-    return {
-        item["metadata"]["labels"]["name"]: json.loads(base64.b64decode(item["data"]["release"]))
-        for item in call("GET", f"{SECRETS}?labelSelector=owner=helm")["items"]
-    }
+    """Return the namespace's releases: name -> revisions."""
+    return {name: revisions for _, name, revisions in kept(SECRETS)}
 
 
 def keep(name: str, revisions: list[Release]) -> None:
@@ -106,18 +111,18 @@ def uninstall(name: str, trouble: str) -> None:
     call("DELETE", f"{SECRETS}/sh.helm.release.v1.{name}")
 
 
-def listed(everything: bool) -> list[dict[str, str]]:
+def listed(everything: bool, everywhere: bool) -> list[dict[str, str]]:
     """Return the latest revision of each release as `helm list` does."""
     return [
         {
             "name": name,
-            "namespace": NAMESPACE,
+            "namespace": namespace,
             "revision": str(last["revision"]),
             "status": last["status"],
             "chart": f"{last['chart']['name']}-{last['chart']['version']}",
             "app_version": last["chart"].get("appVersion", ""),
         }
-        for name, (*_, last) in releases().items()
+        for namespace, name, (*_, last) in kept("/api/v1/secrets" if everywhere else SECRETS)
         if everything or last["status"] in ("deployed", "failed")
     ]
 
@@ -135,7 +140,8 @@ def main() -> None:
         print(json.dumps(chart(words[-1])))
     elif command == "list":
         wanted = options.get("filter", "").strip("^$")
-        print(json.dumps([r for r in listed("--all" in sys.argv) if wanted in ("", r["name"])]))
+        found = listed("--all" in sys.argv, "--all-namespaces" in sys.argv)
+        print(json.dumps([r for r in found if wanted in ("", r["name"])]))
     elif command == "history":
         print(json.dumps(releases()[words[-1]]))
     elif command == "get":
