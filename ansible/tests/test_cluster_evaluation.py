@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cluster_api import ClusterApi, Object
+from cluster_api import ClusterApi, Object, crd, free_port
 from pandas.testing import assert_frame_equal
 
 ANSIBLE = Path(__file__).resolve().parents[1]
@@ -28,24 +27,7 @@ TOOLS = Path(sys.executable).parent
 EXCHANGE = ANSIBLE / "roles" / "evaluation" / "files" / "exchange.py"
 METHODS = "baro,nsigma,random"
 MEASURED = ["seconds", "cpu_seconds", "peak_mb"]
-KUBERAY = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "rayjobs.ray.io"},
-    "spec": {
-        "group": "ray.io",
-        "scope": "Namespaced",
-        "names": {"kind": "RayJob", "plural": "rayjobs"},
-        "versions": [{"name": "v1"}],
-    },
-}
 ABOUT = {"name": "evaluation", "namespace": "ray"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 class Cluster:
@@ -64,7 +46,7 @@ class Cluster:
         self.api = ClusterApi(self.react)
         for name in ("ray", "kuberay"):
             self.api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        self.api.put(KUBERAY)
+        self.api.put(crd("ray.io", "v1", "RayJob"))
         self.inventory = folder / "inventory"
         shutil.copytree(ANSIBLE.parent / "inventories" / "example-cluster", self.inventory)
         (self.inventory / ".secrets").mkdir()

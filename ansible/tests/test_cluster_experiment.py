@@ -7,7 +7,6 @@ import base64
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +19,7 @@ import pandas as pd
 import pytest
 import requests
 import yaml
-from cluster_api import ClusterApi, Object
+from cluster_api import ClusterApi, Object, crd, free_port
 from cluster_back_ends import ADDRESSES, GPUS, SERVICES, BackEnds
 
 from rca_benchmark.dataset.native import is_complete
@@ -37,21 +36,6 @@ KINDS = [
     ("ray.io", "v1", "RayService"),
 ]
 FIRST, SECOND = "ray-replicas-1_cpu_1", "ray-replicas-0_network-delay_1"
-
-
-def crd(group: str, version: str, kind: str) -> Object:
-    plural = kind.lower() + ("" if kind.endswith("s") else "s")
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural},
-            "versions": [{"name": version}],
-        },
-    }
 
 
 def condition(kind: str) -> Object:
@@ -75,12 +59,6 @@ def pod(service: str) -> Object:
         "spec": {"nodeName": "node-1", "containers": [{"name": service}]},
         "status": status,
     }
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 class Cluster:

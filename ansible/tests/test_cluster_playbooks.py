@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from played_cluster import ANSIBLE, BRINGS, INVENTORIES, TOOLS, Cluster, crd, node
+from cluster_api import crd
+from played_cluster import ANSIBLE, BRINGS, INVENTORIES, TOOLS, Cluster, node
 
 CONTAINERD = "agent/etc/containerd/config.toml"
 STRESS = {  # of a run that was killed

@@ -13,6 +13,7 @@ import copy
 import http.server
 import json
 import re
+import socket
 import threading
 import time
 import uuid
@@ -76,6 +77,29 @@ def merge(old: Any, patch: Any) -> Any:
         else:
             result[key] = merge(result.get(key), value)
     return result
+
+
+def crd(group: str, version: str, kind: str, plural: str = "") -> Object:
+    """Return the definition of a custom resource, without its schema."""
+    plural = plural or kind.lower() + ("" if kind.endswith("s") else "s")
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Cluster" if "Clusterwide" in kind else "Namespaced",
+            "names": {"kind": kind, "plural": plural},
+            "versions": [{"name": version}],
+        },
+    }
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nobody holds."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
 
 
 def selected(item: Object, selector: str) -> bool:

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from cluster_api import ClusterApi, Object
+from cluster_api import ClusterApi, Object, crd
 
 ANSIBLE = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
@@ -44,7 +44,7 @@ class Cluster:
         for name in ("ray", "gpu-faults"):
             self.api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         for kind in ("StressChaos", "NetworkChaos", "PodChaos"):
-            self.api.put(crd(kind))
+            self.api.put(crd("chaos-mesh.org", "v1alpha1", kind))
         for service in ("nginx-proxy", "ray-head", TARGET, "ray-replicas-1"):
             self.api.put(pod(service, "True"))
         self.inventory = folder / "inventory"
@@ -130,21 +130,6 @@ class Cluster:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         return process
-
-
-def crd(kind: str) -> Object:
-    plural = kind.lower()
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.chaos-mesh.org"},
-        "spec": {
-            "group": "chaos-mesh.org",
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural},
-            "versions": [{"name": "v1alpha1"}],
-        },
-    }
 
 
 def pod(service: str, ready: str) -> Object:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from cluster_api import ClusterApi, Object
+from cluster_api import ClusterApi, Object, crd
 
 ANSIBLE = Path(__file__).resolve().parents[2]
 INVENTORIES = ANSIBLE.parent / "inventories"
@@ -47,24 +47,6 @@ BRINGS = {  # release -> group, version, kind, plural
     "chaos-mesh": [("chaos-mesh.org", "v1alpha1", "StressChaos", "stresschaos")],
     "gateway-api": [("gateway.networking.k8s.io", "v1", "Gateway", "gateways")],
 }
-
-
-CRD = "CustomResourceDefinition"
-
-
-def crd(group: str, version: str, kind: str, plural: str) -> Object:
-    scope = "Cluster" if "Clusterwide" in kind else "Namespaced"
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": CRD,
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "scope": scope,
-            "names": {"kind": kind, "plural": plural},
-            "versions": [{"name": version}],
-        },
-    }
 
 
 def condition(kind: str, value: str = "True") -> Object:
@@ -209,7 +191,9 @@ class Cluster:
         """What is ours but no chart's: namespaces, Gateway API, what has no namespace."""
         ours = {item["metadata"]["name"] for item in self.api.of_kind("Namespace")}
         ours |= {i["metadata"]["name"] for i in self.api.of_kind("CiliumClusterwideNetworkPolicy")}
-        resources = {item["metadata"]["name"] for item in self.api.of_kind(CRD)}
+        resources = {
+            item["metadata"]["name"] for item in self.api.of_kind("CustomResourceDefinition")
+        }
         return ours - {"default", "kube-system"} | {n for n in resources if "gateway" in n}
 
     def revisions(self, release: str) -> list[Any]:
