@@ -53,8 +53,8 @@ artifacts: dev-environment ## Score and check the recorded data set, and pack it
 		$(foreach file,evaluation/leaderboard.csv evaluation/leaderboard.md validity.md manifest.json,--attach $(RECORDED)/$(file))
 
 test: dev-environment ## Run the unit and integration tests
-	@.venv/bin/pytest -q llm-benchmark rca-benchmark
-	@.venv/bin/pytest -q --numprocesses auto --maxprocesses 8 --dist worksteal ansible
+	@.venv/bin/pytest -q llm-benchmark
+	@.venv/bin/pytest -q --numprocesses auto --maxprocesses 8 --dist worksteal rca-benchmark ansible
 
 test-e2e: dev-environment serve-environment ## Run every fault and a shortened experiment on the real stack (about 17 minutes)
 	@.venv/bin/pytest -q -x -m e2e ansible/tests/test_faults_e2e.py ansible/tests/test_e2e.py
