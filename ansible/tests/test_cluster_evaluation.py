@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 from cluster_api import ClusterApi, Object, crd, free_port
 from pandas.testing import assert_frame_equal
+from warm_python import warm
 
 ANSIBLE = Path(__file__).resolve().parents[1]
 TOOLS = Path(sys.executable).parent
@@ -49,6 +50,7 @@ class Cluster:
         self.api.put(crd("ray.io", "v1", "RayJob"))
         self.inventory = folder / "inventory"
         shutil.copytree(ANSIBLE.parent / "inventories" / "example-cluster", self.inventory)
+        warm(self.inventory)
         (self.inventory / ".secrets").mkdir()
         self.api.kubeconfig(self.inventory / ".secrets" / "kubeconfig")
 

@@ -21,6 +21,7 @@ import requests
 import yaml
 from cluster_api import ClusterApi, Object, crd, free_port
 from cluster_back_ends import ADDRESSES, GPUS, SERVICES, BackEnds
+from warm_python import warm
 
 from rca_benchmark.dataset.native import is_complete
 
@@ -102,6 +103,7 @@ class Cluster:
             self.api.proxied[place] = f"{self.back_ends.url}/{part}"
         self.inventory = folder / "inventory"
         shutil.copytree(ANSIBLE.parent / "inventories" / "example-cluster", self.inventory)
+        warm(self.inventory)
         (self.inventory / ".secrets").mkdir()
         self.api.kubeconfig(self.inventory / ".secrets" / "kubeconfig")
         self.model = f"http://127.0.0.1:{free_port()}"

@@ -167,7 +167,6 @@ def with_a_gpu_without_a_driver(cluster: Cluster) -> None:
     program = cluster.folder / "gpus"
     program.write_text("""#!/bin/sh\necho '{"gpus": 2, "driver": null}'\n""")
     program.chmod(0o755)
-    (cluster.inventory / "host_vars").mkdir()
     node_2 = cluster.inventory / "host_vars" / "node-2.yaml"
     node_2.write_text(f"ansible_python_interpreter: {program}\n")
 
@@ -198,7 +197,7 @@ def with_a_gpu_without_a_driver(cluster: Cluster) -> None:
         (
             with_ready_nodes,
             "install-ray.yaml",
-            "knows no monitoring.coreos.com, gateway.networking.k8s.io; run install-observability",
+            "knows no gateway.networking.k8s.io, monitoring.coreos.com; run install-observability",
         ),
         (with_accounts_in_clear, "install-cluster.yaml", "with a hash from: openssl passwd -6"),
         (without_accounts, "install-cluster.yaml", "vault_proxy_accounts is not set: copy"),

@@ -11,6 +11,7 @@ import yaml
 ANSIBLE = Path(__file__).resolve().parents[1]
 INVENTORY = ANSIBLE.parent / "inventories" / "example-cluster"
 CERTIFICATE = {"ray_proxy_certificate": "one", "ray_proxy_certificate_key": "two"}
+HELM = {"helm_chart_helm": "/bin/true"}
 KEY = "may hold letters, digits and . _ ~ + / = - only"
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("ray", {"ray_proxy_accounts": "admin:word"}, "with a hash from: openssl passwd -6"),
@@ -24,7 +25,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("opentelemetry", {}, "no digest of the image nginx is pinned"),
     ("chaos_mesh", {}, "no digest of the image pause is pinned"),
     ("loki", {}, "no checksum of helm for"),
-    ("loki", {"helm_chart_helm": "/bin/true"}, "no checksum of chart loki is pinned"),
+    ("loki", {**HELM, "helm_chart_releases": []}, "no checksum of chart loki is pinned"),
     ("nvidia_operator", {"nvidia_operator_interval": "500ms"}, "must be one of: 1s, 2s, 3s"),
 ]
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from cluster_back_ends import BackEnds
+from warm_python import interpreter
 
 ANSIBLE = Path(__file__).resolve().parents[1]
 TOOLS = Path(sys.executable).parent
@@ -99,6 +100,7 @@ class Run:
         given = {**self.given, "trouble": trouble, "experiment_most_failures_in_a_row": most}
         given["experiment_plan"] = {**given["experiment_plan"], "cases": cases}
         command = [str(TOOLS / "ansible-playbook"), "-i", "localhost,", "--connection=local"]
+        command += ["-e", f"ansible_python_interpreter={interpreter()}"]
         command += [str(self.folder / "play.yaml"), f"--tags={tags}", "-e", json.dumps(given)]
         roles = f"{self.folder / 'roles'}{os.pathsep}{ANSIBLE / 'roles'}"
         variables = {"ANSIBLE_ROLES_PATH": roles, "TMPDIR": str(self.folder)}

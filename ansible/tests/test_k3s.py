@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import yaml
 from saved_rules import SAVED
+from warm_python import interpreter
 
 ANSIBLE = Path(__file__).resolve().parents[1]
 TOOLS = Path(sys.executable).parent
@@ -139,7 +140,7 @@ def cluster(
     hosts = {
         name: {
             "ansible_connection": "local",
-            "ansible_python_interpreter": sys.executable,
+            "ansible_python_interpreter": interpreter(),
             "ansible_host": f"192.0.2.{number}",
             "k3s_node_address": f"127.0.0.{number}",
             **{
@@ -302,7 +303,7 @@ def test_a_dry_run_of_everything_on_clean_machines_changes_nothing(
 ) -> None:
     python = tmp_path / "python"  # of machines that have GPUs
     answer = """case "$1" in */gpus.py) echo '{"gpus": 1, "driver": "580.1"}'; exit;; esac"""
-    python.write_text(f'#!/bin/sh\n{answer}\nexec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\n{answer}\nexec {interpreter()} "$@"\n')
     python.chmod(0o755)
     for host in HOSTS:
         cluster.change(host, ansible_python_interpreter=str(python))

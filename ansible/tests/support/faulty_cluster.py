@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from cluster_api import ClusterApi, Object, crd
+from warm_python import warm
 
 ANSIBLE = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
@@ -49,6 +50,7 @@ class Cluster:
             self.api.put(pod(service, "True"))
         self.inventory = folder / "inventory"
         shutil.copytree(ANSIBLE.parent / "inventories" / "example-cluster", self.inventory)
+        warm(self.inventory)
         (self.inventory / ".secrets").mkdir()
         self.api.kubeconfig(self.inventory / ".secrets" / "kubeconfig")
         self.records = self.inventory / ".cache" / "faults"

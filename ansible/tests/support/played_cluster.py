@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 from cluster_api import ClusterApi, Object, crd
+from warm_python import warm
 
 ANSIBLE = Path(__file__).resolve().parents[2]
 INVENTORIES = ANSIBLE.parent / "inventories"
@@ -121,6 +122,7 @@ class Cluster:
         )
         self.inventory = folder / "inventory"
         shutil.copytree(INVENTORIES / "example-cluster", self.inventory)
+        warm(self.inventory)
         (self.inventory / ".secrets").mkdir()
         self.api.kubeconfig(self.inventory / ".secrets" / "kubeconfig")
         self.vault = self.inventory / "group_vars" / "all" / "vault.yaml"
