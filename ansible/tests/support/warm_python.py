@@ -108,7 +108,7 @@ def attend(caller: socket.socket) -> None:
         os.setsid()
         os._exit(run(files, *marshal.loads(told)))  # noqa: S302 - from our own caller
     ended = os.pidfd_open(program)
-    ready, _, _ = select.select([ended, caller], [], [])
+    ready, _, _ = select.select([ended, caller.fileno()], [], [])
     if ended not in ready:
         os.killpg(program, signal.SIGKILL)
     _, status = os.waitpid(program, 0)
