@@ -121,8 +121,8 @@ def tokens() -> float:
 # The measure of each fault, and whether it shows the fault, given its value before.
 MEASURES: dict[str, tuple[Callable[[], float | str], Callable[..., bool]]] = {
     "cpu": (
-        lambda: own("container_cpu_cfs_throttled_periods_total"),
-        lambda now, before: now > max(2 * before, 25),
+        lambda: own("container_cpu_cfs_throttled_seconds_total"),
+        lambda now, before: now > max(2 * before, 0.6),
     ),
     "memory": (
         lambda: own("container_memory_working_set_bytes", "last_over_time({0}[3s])"),
@@ -173,8 +173,8 @@ def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 120) -
 def calm(fault: str) -> float | str:
     """Return the fault's measure before it is made, once the load has settled."""
     wait_until(lambda: tokens() > 5, "the target generates nothing")
-    held = "container_cpu_cfs_throttled_periods_total"
-    wait_until(lambda: own(held, "rate({0}[10s])") < 20, "the target's first requests go on")
+    held = "container_cpu_cfs_throttled_seconds_total"  # of all threads: 0.1 to 0.4 s per s
+    wait_until(lambda: own(held, "rate({0}[10s])") < 0.5, "the target's first requests go on")
     return MEASURES[fault][0]()
 
 
