@@ -197,7 +197,7 @@ def with_a_gpu_without_a_driver(cluster: Cluster) -> None:
         (
             with_ready_nodes,
             "install-ray.yaml",
-            "knows no gateway.networking.k8s.io, monitoring.coreos.com; run install-observability",
+            "has no servicemonitors.monitoring.coreos.com, gateways.gateway.networking.k8s.io; run",
         ),
         (with_accounts_in_clear, "install-cluster.yaml", "with a hash from: openssl passwd -6"),
         (without_accounts, "install-cluster.yaml", "vault_proxy_accounts is not set: copy"),
