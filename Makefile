@@ -15,14 +15,14 @@ RAY ?=
 # Who has to type a password for sudo: make sweep BECOME=--ask-become-pass
 BECOME ?=
 
-.PHONY: help experiment data evaluate data-set artifacts test test-e2e test-ray lint format sweep clean uninstall dev-environment serve-environment
+.PHONY: help experiment data evaluate data-set artifacts test test-e2e test-ray lint format sweep clean uninstall known-experiment dev-environment serve-environment
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  EXPERIMENT=$(EXPERIMENT) (ansible/configs/experiments), RUN_ID=$(RUN_ID) (data/runs), INVENTORY=$(INVENTORY), PYTHON=$(PYTHON)"
 
-experiment: dev-environment $(SERVING) ## Serve a model, load it, break it, find the culprit (about 8 minutes)
+experiment: known-experiment dev-environment $(SERVING) ## Serve a model, load it, break it, find the culprit (about 8 minutes)
 	@.venv/bin/python ansible/run_experiment.py $(EXPERIMENT) --run-id $(RUN_ID) --inventory $(INVENTORY)
 
 data: dev-environment ## Unpack the data set llm-serving-local-1 and check every file of it
@@ -81,6 +81,12 @@ uninstall: dev-environment ## Leave this machine as it was found (recorded runs 
 
 clean: ## Remove the virtual environments and caches (recorded runs stay)
 	rm -rf .venv .venv-serve .pytest_cache .mypy_cache .ruff_cache .hypothesis ansible/.ansible
+
+# Before the minutes that the environments take.
+known-experiment:
+	@test -e ansible/configs/experiments/$(EXPERIMENT).yaml || { \
+		echo "there is no experiment '$(EXPERIMENT)'; choose one of:" \
+			$(sort $(basename $(notdir $(wildcard ansible/configs/experiments/*.yaml)))) >&2; exit 2; }
 
 dev-environment:
 	@requirements/set-up.sh dev $(PYTHON)

@@ -136,6 +136,10 @@ def main() -> None:
         *("-e", "--extra-vars"), action="append", default=[], metavar="KEY=VALUE", help=text
     )
     args = parser.parse_args()
+    plans = ANSIBLE / "configs" / "experiments"
+    if not (plans / f"{args.experiment}.yaml").exists():
+        known = " ".join(sorted(plan.stem for plan in plans.glob("*.yaml")))
+        parser.error(f"there is no experiment '{args.experiment}'; choose one of: {known}")
     run_id = args.run_id or args.experiment
     inventory = args.inventory.resolve()
     variables = [*args.extra_vars, f"experiment={args.experiment}", f"run_id={run_id}"]

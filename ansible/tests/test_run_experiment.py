@@ -90,6 +90,9 @@ def layout(
     (tmp_path / "platform").write_text('{"platform": "local"}')
     for name in ("demo", "second"):
         (tmp_path / "data/runs" / name / "evaluation").mkdir(parents=True)
+    plans = tmp_path / "configs/experiments"
+    plans.mkdir(parents=True)
+    (plans / "demo.yaml").touch()
     (tmp_path / "bin").mkdir()
     for name, script in (
         ("ansible-playbook", PLAYBOOK),
@@ -311,3 +314,20 @@ def test_make_asks_for_the_serving_environment_only_where_this_machine_serves(
     done = subprocess.run(command, cwd=ANSIBLE.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert ("set-up.sh serve" in done.stdout) == served_here
+
+
+def test_an_unknown_experiment_is_refused_before_anything_is_set_up(layout: Layout) -> None:
+    plan = layout.root / "configs/experiments/demo.yaml"
+    plan.rename(plan.with_stem("other"))
+    done = layout.run()
+    assert done.returncode == 2
+    assert "there is no experiment 'demo'; choose one of: other\n" in done.stderr
+    assert not (layout.root / "calls").exists()
+
+
+def test_make_refuses_an_unknown_experiment_before_anything_is_set_up() -> None:
+    command = ["make", "experiment", "EXPERIMENT=nope"]
+    done = subprocess.run(command, cwd=ANSIBLE.parent, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("there is no experiment 'nope'; choose one of: all-faults ")
