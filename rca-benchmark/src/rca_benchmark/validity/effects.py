@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from rca_benchmark.validity.recordings import Recording
 
 _REPLICA: Final = re.compile(r"-[0-9]+$")
+_VISIBLE: Final = 0.05  # smallest relative change that is shown as part of a fault's signature
 MOVES_COLUMNS: Final = (
     *("case", "fault", "target", "indicator", "service", "metric"),
     *("before", "during", "change", "z", "moved"),
 )
+NEIGHBOUR_MEASURES: Final = ("load", "step_time", "throttling")
 
 
 def moves(recordings: Iterable[Recording]) -> pd.DataFrame:
@@ -84,7 +86,10 @@ def _signature(own: pd.DataFrame, most: int = 3) -> str:
             "change": grouped["change"].median(),
         }
     )
-    found = found[found["share"] > 0].sort_values(["share", "z"], ascending=False).head(most)
+    # What hardly varies moves by many standard deviations and yet by nothing that one would see.
+    seen = found["change"].isna() | (found["change"].abs() >= _VISIBLE)
+    found = found[(found["share"] > 0) & seen]
+    found = found.sort_values(["share", "z"], ascending=False).head(most)
     return ", ".join(f"{name} {_signed(row.change)}" for name, row in found.iterrows())
 
 
@@ -95,27 +100,31 @@ def _signed(change: float) -> str:
 def neighbour_table(recordings: Iterable[Recording]) -> pd.DataFrame:
     """One row per fault: how the target's siblings (other replicas of its kind) fared meanwhile.
 
-    Relative changes of means over the cases (their median): ``load`` (tokens generated per
-    second), ``step_time`` (time between two tokens) and ``throttling`` (time withheld by the CPU
-    limit, per token generated: a sibling that takes over requests is throttled more for that
-    alone).
+    Relative changes of means, their median over the cases and their range (``_low``, ``_high``):
+    ``load`` (tokens generated per second), ``step_time`` (time between two tokens) and
+    ``throttling`` (time withheld by the CPU limit, per token generated: a sibling that takes over
+    requests is throttled more for that alone). The row of the controls, where every replica with a
+    sibling counts, tells what chance does.
     """
     rows = [row for recording in recordings for row in _siblings(recording)]
-    table = pd.DataFrame(rows, columns=["fault", "case", "load", "step_time", "throttling"])
+    table = pd.DataFrame(rows, columns=["fault", "case", *NEIGHBOUR_MEASURES])
     grouped = table.groupby("fault")
-    found = grouped[["load", "step_time", "throttling"]].median()
-    found.insert(0, "cases", grouped["case"].nunique())
+    found = pd.DataFrame({"cases": grouped["case"].nunique()})
+    for measure in NEIGHBOUR_MEASURES:
+        found[measure] = grouped[measure].median()
+        found[f"{measure}_low"] = grouped[measure].min()
+        found[f"{measure}_high"] = grouped[measure].max()
     return found.reset_index()
 
 
 def _siblings(recording: Recording) -> Iterator[tuple[Any, ...]]:
-    if recording.truth is None:
-        return
-    target, metrics = recording.truth.service, recording.observation.metrics
+    target = None if recording.truth is None else recording.truth.service
+    services, metrics = recording.observation.services, recording.observation.metrics
     before, during = metrics[recording.before()].mean(), metrics[recording.during()].mean()
-    for service in recording.observation.services:
-        itself = service == target
-        if itself or _REPLICA.sub("", service) != _REPLICA.sub("", target):
+    kinds = {service: _REPLICA.sub("", service) for service in services}
+    for service, kind in kinds.items():
+        others = [other for other in services if kinds[other] == kind and other != service]
+        if not others or (target is not None and target not in others):
             continue
         tokens, step, throttled = (
             during.get(f"{service}_{metric}", np.nan) / before.get(f"{service}_{metric}", np.nan)

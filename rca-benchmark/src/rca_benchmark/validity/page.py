@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rca_benchmark.validity.effects import (
+    NEIGHBOUR_MEASURES,
     effect_table,
     moves,
     neighbour_table,
@@ -97,18 +98,23 @@ def _neighbours(recordings: Sequence[Recording]) -> Iterator[str]:
     yield "## Neighbours"
     yield ""
     yield (
-        "Median change at the other replicas while one has the fault: the load that they carry, "
-        "how long a step of their engines takes, and how much CPU time per token their limits "
-        "withhold."
+        "Change at the other replicas while one has the fault, median and range over the cases: "
+        "the load that they carry, how long a step of their engines takes, and how much CPU time "
+        "per token their limits withhold. In controls: at every replica."
     )
     yield ""
     yield from _markdown(
         ["fault", "cases", "load", "step time", "throttling per token"],
         [
-            [row.fault, row.cases, *map(_change, (row.load, row.step_time, row.throttling))]
+            [row.fault, row.cases, *(_change_and_range(row, name) for name in NEIGHBOUR_MEASURES)]
             for row in _rows(neighbour_table(recordings))
         ],
     )
+
+
+def _change_and_range(row: Any, measure: str) -> str:
+    low, high = (getattr(row, f"{measure}_{end}") for end in ("low", "high"))
+    return f"{_change(getattr(row, measure))} ({_change(low)} to {_change(high)})"
 
 
 def _rejected(recordings: Sequence[Recording]) -> Iterator[str]:
