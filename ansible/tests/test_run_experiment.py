@@ -326,7 +326,7 @@ def test_an_unknown_experiment_is_refused_before_anything_is_set_up(layout: Layo
 
 
 def test_make_refuses_an_unknown_experiment_before_anything_is_set_up() -> None:
-    command = ["make", "experiment", "EXPERIMENT=nope"]
+    command = ["make", "--no-print-directory", "experiment", "EXPERIMENT=nope"]
     done = subprocess.run(command, cwd=ANSIBLE.parent, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stdout == ""

@@ -16,7 +16,6 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -147,15 +146,15 @@ def slow_down(state: Path, gpus: list[str], value: float, unit: str) -> None:
 
 def hold(args: argparse.Namespace) -> None:
     """Slow down, wait, put back."""
-    over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    # Kept until it is waited for: a handler could find its own event's lock taken, and hang.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     value, unit = (args.clock, "MHz") if args.watts is None else (args.watts, "W")
     put_back(args.state, args.gpus)
     try:
         slow_down(args.state, args.gpus, value, unit)
         args.held.touch()
         print(f"{', '.join(args.gpus)}: {value:g} {unit}", flush=True)
-        over.wait(args.lease)
+        signal.sigtimedwait({signal.SIGTERM}, args.lease)
     finally:
         put_back(args.state, args.gpus)
 
