@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from rca_benchmark.causal.lingam import direct_order, effects_in_order, ica_order
+from rca_benchmark.errors import MethodFailed
 
 
 def model(seed, rows=400, count=7, density=0.4):
@@ -72,6 +73,19 @@ def test_a_real_case_has_the_order_of_package_lingam(fault_data):
 def test_the_seed_of_ica_decides_nothing_where_the_model_is_clear():
     values, _ = model(3, rows=2000, count=5)
     assert len({tuple(ica_order(values, seed).tolist()) for seed in range(5)}) == 1
+
+
+def test_a_component_that_is_found_twice_gives_no_order(monkeypatch):
+    class BrokenDown:
+        def __init__(self, **_):
+            self.components_ = np.array([[1.0, 0.0], [1.0, 0.0]])
+
+        def fit(self, _):
+            return self
+
+    monkeypatch.setattr("sklearn.decomposition.FastICA", BrokenDown)
+    with pytest.raises(MethodFailed, match="the same component twice"):
+        ica_order(model(0, count=2)[0], 0)
 
 
 def test_two_series_are_ordered():

@@ -30,7 +30,8 @@ def ica_order(values: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
         seed: of FastICA's start.
 
     Raises:
-        MethodFailed: FastICA breaks down.
+        MethodFailed: FastICA breaks down, or finds a component twice, which both depend on the last
+            bits of the arithmetic and so on the processor.
     """
     from scipy.optimize import linear_sum_assignment
     from sklearn.decomposition import FastICA
@@ -42,6 +43,8 @@ def ica_order(values: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
         unmixing = ica.fit(values).components_
     if not np.isfinite(unmixing).all():
         raise MethodFailed("independent component analysis broke down: the data are near-singular")
+    if np.linalg.matrix_rank(unmixing) < len(unmixing):
+        raise MethodFailed("independent component analysis found the same component twice")
     size = np.maximum(np.abs(unmixing), np.finfo(np.float64).tiny)
     _, places = linear_sum_assignment(1 / size)
     permuted = np.empty_like(unmixing)
