@@ -26,7 +26,7 @@ SECOND = 10**9
 START = 1_700_000_000 * SECOND
 SERVICES = ("nginx-proxy", "ray-replicas-0", "ray-replicas-1")
 SLI = "nginx-proxy_latency-90"
-ROWS, ACTIVE, REMOVED = 60, 30, 50
+ROWS, REQUESTED, ACTIVE, REMOVED = 60, 25, 30, 50
 
 
 def recording(seed, target, *, size=3.0, sli=2.0, rows=ROWS, change=None):
@@ -61,8 +61,9 @@ def recording(seed, target, *, size=3.0, sli=2.0, rows=ROWS, change=None):
 def write(root, name, observation, target, reasons=()):
     truth = None
     if target is not None:
-        times = {"active_ns": START + ACTIVE * SECOND, "removed_ns": START + REMOVED * SECOND}
-        truth = GroundTruth(target, "cpu", Injection(**times))
+        times = (START + row * SECOND for row in (REQUESTED, ACTIVE, REMOVED))
+        fields = ("requested_ns", "active_ns", "removed_ns")
+        truth = GroundTruth(target, "cpu", Injection(**dict(zip(fields, times, strict=True))))
     quality = {"status": "rejected" if reasons else "accepted", "reasons": list(reasons)}
     write_case(root / name, observation, truth, attachments={}, absent=(), quality=quality)
 
@@ -173,6 +174,14 @@ def test_a_planted_leak_is_found(tmp_path, capsys, leak, rule):
     printed = capsys.readouterr()
     assert "something gives targets away" in printed.err
     assert rule in printed.out
+
+
+def test_what_comes_up_once_the_fault_is_asked_for_is_no_leak(tmp_path):
+    def coming_up(metrics, target):
+        metrics.loc[REQUESTED : ACTIVE - 1, f"{target}_cpu"] *= 2
+
+    table = rule_table(read_recordings(dataset(tmp_path / "data", change=coming_up)))
+    assert not table["tells"].any()
 
 
 def test_an_order_that_repeats_targets_is_found(tmp_path):

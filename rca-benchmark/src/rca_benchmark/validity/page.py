@@ -139,9 +139,9 @@ def _leaks(shapes: pd.DataFrame, rules: pd.DataFrame) -> Iterator[str]:
     )
     telling = int(rules["tells"].sum())
     yield (
-        f"{len(rules)} rules guess the target from what can be known before the fault; {telling} "
-        "of them are right more often than chance allows (permutation test, Holm-corrected "
-        f"p < 0.01). The {SHOWN_RULES} with the smallest p:"
+        f"{len(rules)} rules guess the target from what can be known before the fault is asked "
+        f"for; {telling} of them are right more often than chance allows (permutation test, "
+        f"Holm-corrected p < 0.01). The {SHOWN_RULES} with the smallest p:"
     )
     yield ""
     yield from _markdown(
