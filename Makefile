@@ -56,7 +56,7 @@ test: dev-environment ## Run the unit and integration tests
 	@.venv/bin/pytest -q llm-benchmark
 	@.venv/bin/pytest -q --numprocesses auto --maxprocesses 8 --dist worksteal rca-benchmark ansible
 
-test-e2e: dev-environment serve-environment ## Run every fault and a shortened experiment on the real stack (about 17 minutes)
+test-e2e: dev-environment serve-environment ## Run every fault and a shortened experiment on the real stack (about 21 minutes)
 	@.venv/bin/pytest -q -x -m e2e ansible/tests/test_faults_e2e.py ansible/tests/test_e2e.py
 
 test-ray: dev-environment serve-environment ## Run the test that scores over Ray, with the serving environment's Ray
