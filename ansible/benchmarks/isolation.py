@@ -6,7 +6,8 @@ change because it carries more. Every replica is broken in turn; the other one i
 long before as during the fault. Rounds without a fault, where each replica counts as the other one,
 show what chance does. Figures are the differences of counters that the stack's Prometheus reads
 from engines and control groups: seconds per step of an engine (between two tokens of an answer) and
-seconds withheld by the CPU limit per token. Needs root, .venv-serve, and nothing else running.
+seconds withheld by the CPU limit per CPU second used. Needs root, .venv-serve, and nothing else
+running.
 """
 
 import argparse
@@ -31,7 +32,7 @@ RUN = ["execute-experiment.yaml", "-e", "experiment=smoke", "-e", "run_id=isolat
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 REPLICAS = ("ray-replicas-0", "ray-replicas-1")
 COUNTERS = {
-    "tokens": "ray_vllm_generation_tokens_total",
+    "used_s": "container_cpu_usage_seconds_total",
     "steps": "ray_vllm_inter_token_latency_seconds_count",
     "in_steps_s": "ray_vllm_inter_token_latency_seconds_sum",
     "throttled_s": "container_cpu_cfs_throttled_seconds_total",
@@ -56,7 +57,7 @@ def counters(service: str) -> dict[str, float]:
 
 
 def figures(seconds: float) -> dict[str, tuple[float, float]]:
-    """Watch for some seconds; return per replica s per step and s withheld per token."""
+    """Watch for some seconds; return per replica s per step and s withheld per s used."""
     before = {replica: counters(replica) for replica in REPLICAS}
     time.sleep(seconds)
     found = {}
@@ -66,7 +67,7 @@ def figures(seconds: float) -> dict[str, tuple[float, float]]:
             sys.exit(f"{replica} generated nothing in {seconds:g} s: too short a time")
         found[replica] = (
             grown["in_steps_s"] / grown["steps"],
-            grown["throttled_s"] / grown["tokens"],
+            grown["throttled_s"] / grown["used_s"],
         )
     return found
 
@@ -155,7 +156,7 @@ def main() -> None:
                     for replica, found in measured(fault, target, args.seconds).items():
                         role = "broken" if replica == target and fault != "none" else "other"
                         changes.setdefault(f"{fault}, the {role} one", []).append(found)
-    print(f"{'change, median and range':28}{'time per step':>30}{'throttling per token':>34}")
+    print(f"{'change, median and range':28}{'time per step':>30}{'throttling per CPU time':>34}")
     for title, found_changes in changes.items():
         show(title, found_changes)
 

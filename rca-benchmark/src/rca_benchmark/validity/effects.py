@@ -102,7 +102,7 @@ def neighbour_table(recordings: Iterable[Recording]) -> pd.DataFrame:
 
     Relative changes of means, their median over the cases and their range (``_low``, ``_high``):
     ``load`` (tokens generated per second), ``step_time`` (time between two tokens) and
-    ``throttling`` (time withheld by the CPU limit, per token generated: a sibling that takes over
+    ``throttling`` (time withheld by the CPU limit, per CPU time used: a sibling that takes over
     requests is throttled more for that alone). The row of the controls, where every replica with a
     sibling counts, tells what chance does.
     """
@@ -126,11 +126,11 @@ def _siblings(recording: Recording) -> Iterator[tuple[Any, ...]]:
         others = [other for other in services if kinds[other] == kind and other != service]
         if not others or (target is not None and target not in others):
             continue
-        tokens, step, throttled = (
+        tokens, step, throttled, used = (
             during.get(f"{service}_{metric}", np.nan) / before.get(f"{service}_{metric}", np.nan)
-            for metric in ("generation-tokens", "itl-90", "throttled")
+            for metric in ("generation-tokens", "itl-90", "throttled", "cpu")
         )
-        yield recording.fault, recording.name, tokens - 1, step - 1, throttled / tokens - 1
+        yield recording.fault, recording.name, tokens - 1, step - 1, throttled / used - 1
 
 
 def rejected_table(recordings: Sequence[Recording]) -> pd.DataFrame:

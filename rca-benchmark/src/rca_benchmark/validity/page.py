@@ -100,11 +100,11 @@ def _neighbours(recordings: Sequence[Recording]) -> Iterator[str]:
     yield (
         "Change at the other replicas while one has the fault, median and range over the cases: "
         "the load that they carry, how long a step of their engines takes, and how much CPU time "
-        "per token their limits withhold. In controls: at every replica."
+        "their limits withhold per CPU time used. In controls: at every replica."
     )
     yield ""
     yield from _markdown(
-        ["fault", "cases", "load", "step time", "throttling per token"],
+        ["fault", "cases", "load", "step time", "throttling per CPU time"],
         [
             [row.fault, row.cases, *(_change_and_range(row, name) for name in NEIGHBOUR_MEASURES)]
             for row in _rows(neighbour_table(recordings))
