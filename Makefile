@@ -66,7 +66,7 @@ test-ray: dev-environment serve-environment ## Run the test that scores over Ray
 lint: dev-environment ## Check style, types and playbooks
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/mypy
-	@MYPYPATH=ansible/tests/support .venv/bin/mypy ansible/run_experiment.py ansible/docs.py ansible/versions.py ansible/tests
+	@MYPYPATH=ansible/tests/support .venv/bin/mypy ansible/run_experiment.py ansible/docs.py ansible/versions.py ansible/benchmarks ansible/tests
 	@for role in ansible/roles/*/files; do .venv/bin/mypy $$role || exit 1; done
 	@cd ansible && ../.venv/bin/ansible-lint --offline --profile production --strict
 
