@@ -22,7 +22,7 @@ MOVES_COLUMNS: Final = (
     *("case", "fault", "target", "indicator", "service", "metric"),
     *("before", "during", "change", "z", "moved"),
 )
-NEIGHBOUR_MEASURES: Final = ("load", "step_time", "throttling")
+NEIGHBOUR_MEASURES: Final = ("load", "step_time", "throttling_per_token", "throttling_per_cpu")
 
 
 def moves(recordings: Iterable[Recording]) -> pd.DataFrame:
@@ -102,9 +102,10 @@ def neighbour_table(recordings: Iterable[Recording]) -> pd.DataFrame:
 
     Relative changes of means, their median over the cases and their range (``_low``, ``_high``):
     ``load`` (tokens generated per second), ``step_time`` (time between two tokens) and
-    ``throttling`` (time withheld by the CPU limit, per CPU time used: a sibling that takes over
-    requests is throttled more for that alone). The row of the controls, where every replica with a
-    sibling counts, tells what chance does.
+    time withheld by the CPU limit, since a sibling that takes over requests is throttled more for
+    that alone, per token (``throttling_per_token``; falls as batches grow) and per CPU time used
+    (``throttling_per_cpu``). The row of the controls, where every replica with a sibling counts,
+    tells what chance does.
     """
     rows = [row for recording in recordings for row in _siblings(recording)]
     table = pd.DataFrame(rows, columns=["fault", "case", *NEIGHBOUR_MEASURES])
@@ -130,7 +131,8 @@ def _siblings(recording: Recording) -> Iterator[tuple[Any, ...]]:
             during.get(f"{service}_{metric}", np.nan) / before.get(f"{service}_{metric}", np.nan)
             for metric in ("generation-tokens", "itl-90", "throttled", "cpu")
         )
-        yield recording.fault, recording.name, tokens - 1, step - 1, throttled / used - 1
+        changes = (tokens, step, throttled / tokens, throttled / used)
+        yield recording.fault, recording.name, *(change - 1 for change in changes)
 
 
 def rejected_table(recordings: Sequence[Recording]) -> pd.DataFrame:

@@ -2,8 +2,7 @@
 
 Two kinds of checks. What must not differ between recordings is compared: columns, rows, where the
 fault begins, services. And simple rules guess the target of each case from what can be known
-before the fault is asked for (from then on it comes up, and the program that makes it is read from
-disk at its target); how often they are right is compared with all ways of dealing the same targets
+before the fault; how often they are right is compared with all ways of dealing the same targets
 out to the same cases (a permutation test, Good 2005), corrected after Holm for their number.
 """
 
@@ -76,8 +75,8 @@ def rule_table(recordings: Sequence[Recording], seed: int = 0) -> pd.DataFrame:
 def _guesses(recording: Recording) -> Iterator[tuple[str, str]]:
     """The guess of every rule for one case; empty where a rule does not decide."""
     observation, metrics = recording.observation, recording.observation.metrics
-    start = recording.requested_ns
-    before = metrics[metrics["time"] < start]
+    before = metrics[recording.before()]
+    start = recording.active_ns
     counts = {
         "absent indicators": _by_service(metrics.isna().all(), "sum"),
         "gaps before the fault": _by_service(before.isna().mean(), "mean"),

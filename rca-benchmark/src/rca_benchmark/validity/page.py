@@ -100,11 +100,11 @@ def _neighbours(recordings: Sequence[Recording]) -> Iterator[str]:
     yield (
         "Change at the other replicas while one has the fault, median and range over the cases: "
         "the load that they carry, how long a step of their engines takes, and how much CPU time "
-        "their limits withhold per CPU time used. In controls: at every replica."
+        "their limits withhold, per token and per CPU time used. In controls: at every replica."
     )
     yield ""
     yield from _markdown(
-        ["fault", "cases", "load", "step time", "throttling per CPU time"],
+        ["fault", "cases", "load", "step time", "throttling per token", "per CPU time"],
         [
             [row.fault, row.cases, *(_change_and_range(row, name) for name in NEIGHBOUR_MEASURES)]
             for row in _rows(neighbour_table(recordings))
@@ -139,8 +139,8 @@ def _leaks(shapes: pd.DataFrame, rules: pd.DataFrame) -> Iterator[str]:
     )
     telling = int(rules["tells"].sum())
     yield (
-        f"{len(rules)} rules guess the target from what can be known before the fault is asked "
-        f"for; {telling} of them are right more often than chance allows (permutation test, "
+        f"{len(rules)} rules guess the target from what can be known before the fault; "
+        f"{telling} of them are right more often than chance allows (permutation test, "
         f"Holm-corrected p < 0.01). The {SHOWN_RULES} with the smallest p:"
     )
     yield ""

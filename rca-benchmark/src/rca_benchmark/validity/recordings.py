@@ -29,8 +29,6 @@ class Recording:
         observation: the telemetry.
         truth: the ground truth; None in a control.
         reasons: why it was rejected; empty where it was accepted.
-        requested_ns: when the fault was asked for; from then until it is confirmed it comes up.
-            In a control, or where it is not known, ``active_ns``.
         active_ns: when the fault began; in a control, where it would have begun.
         removed_ns: when the fault was taken back; in a control, where it would have been.
     """
@@ -39,7 +37,6 @@ class Recording:
     observation: Observation
     truth: GroundTruth | None
     reasons: tuple[str, ...]
-    requested_ns: int
     active_ns: int
     removed_ns: int
 
@@ -85,16 +82,14 @@ def _reasons(path: Path) -> tuple[str, ...]:
 def _read_case(path: Path) -> Recording:
     observation = native.read_observation(path)
     truth = read_injection(path / "injection.json")
-    active, removed = truth.injection.active_ns, truth.injection.removed_ns
-    requested = truth.injection.requested_ns
+    removed = truth.injection.removed_ns
     end = int(observation.metrics["time"].iloc[-1])
     return Recording(
         name=path.name,
         observation=observation,
         truth=truth,
         reasons=_reasons(path),
-        requested_ns=active if requested is None else requested,
-        active_ns=active,
+        active_ns=truth.injection.active_ns,
         removed_ns=end if removed is None else removed,
     )
 
@@ -102,12 +97,4 @@ def _read_case(path: Path) -> Recording:
 def _read_control(path: Path, offset_ns: int, length_ns: int) -> Recording:
     observation = native.read_observation(path)
     active = _start(observation) + offset_ns
-    return Recording(
-        name=path.name,
-        observation=observation,
-        truth=None,
-        reasons=_reasons(path),
-        requested_ns=active,
-        active_ns=active,
-        removed_ns=active + length_ns,
-    )
+    return Recording(path.name, observation, None, _reasons(path), active, active + length_ns)
