@@ -14,8 +14,7 @@ import sys
 APART = ["unshare", "--net"]
 RULE = "iptables --append OUTPUT -o lo"
 TRIALS = {
-    # Run for real, it also gets read from disk: else the first target would be seen to read it.
-    "stress-ng": "stress-ng --cpu 1 --cpu-method matrixprod --vm 1 --vm-bytes 4m -t 1 --quiet",
+    "stress-ng": "stress-ng --version",
     "signals": "kill -l",
     "netem": "tc qdisc add dev lo root netem delay 1ms loss 1%",
     "tbf": "tc qdisc add dev lo root tbf rate 1mbit burst 10kb latency 1s",
