@@ -1,5 +1,7 @@
 """The plans, faults and models that are shipped: all can be planned, and say what they claim."""
 
+import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -48,6 +50,21 @@ def test_the_studys_plan_is_there_with_its_own_strengths(
     message = "model falcon-h1-7b-instruct does not run on platform local"
     with pytest.raises(planner.PlanError, match=message):
         planner.plan("paper-2026", ANSIBLE / "configs", "local", SERVICES, tmp_path)
+
+
+def test_the_data_set_we_ship_is_of_the_plan_that_we_ship(
+    planner: ModuleType, tmp_path: Path
+) -> None:
+    with tarfile.open(ANSIBLE.parent / "data" / "artifacts.tar.gz") as packed:
+        recorded = {Path(name).parent.name for name in packed.getnames() if "case.json" in name}
+        file = packed.extractfile("manifest.json")
+        assert file is not None
+        manifest = json.load(file)
+    made = planner.plan("rca-anomaly-injections", ANSIBLE / "configs", "local", SERVICES, tmp_path)
+    assert manifest["definition_sha256"] == made["definition_sha256"]
+    assert manifest["cases"] == made["all_cases"]
+    assert recorded
+    assert recorded <= {case["id"] for case in made["all_cases"]}
 
 
 def test_every_fault_we_ship_is_described_and_can_be_made_locally() -> None:
