@@ -421,3 +421,11 @@ def test_the_program_runs_as_a_module():
     run = subprocess.run(command, check=False, capture_output=True, text=True)
     assert run.returncode == 1
     assert run.stderr.startswith("rca-benchmark report: none/results.parquet")
+
+
+def test_a_file_that_is_not_there_is_named_first(tmp_path, capsys):
+    absent = tmp_path / "absent.tar.gz"
+    assert main(["dataset", "unpack", str(absent), "--out", str(tmp_path / "data")]) == 1
+    told = f"rca-benchmark dataset: {absent}: No such file or directory\n"
+    assert capsys.readouterr().err == told
+    assert list(tmp_path.iterdir()) == []

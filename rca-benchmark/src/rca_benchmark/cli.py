@@ -33,9 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = args.run(args)
     except (BenchError, OSError) as error:
-        print(f"rca-benchmark {args.command}: {error}", file=sys.stderr)
+        print(f"rca-benchmark {args.command}: {_told(error)}", file=sys.stderr)
         return 1
     return status
+
+
+def _told(error: BenchError | OSError) -> str:
+    """The error in one line: file first, without the number that OSError puts in front."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -233,9 +233,45 @@ def test_a_second_recording_with_another_effect_or_schema_is_told(sound, tmp_pat
     assert schema_differences(read_recordings(sound), read_recordings(short)) == ["rows"]
 
 
-def test_one_case_alone_has_no_spread(tmp_path):
-    for name in ("first", "second"):
-        write(tmp_path / name, "case", recording(1, SERVICES[0]), SERVICES[0])
-    table = repeat_table(*(read_recordings(tmp_path / name) for name in ("first", "second")), SLI)
-    assert table["low"].isna().all()
-    assert not table["inside"].any()
+def test_the_spread_is_the_prediction_interval_of_one_more_case_at_the_target(tmp_path):
+    exact = {"nginx-proxy": [1.5, 2.5], "ray-replicas-0": [5.0, 6.0, 7.0]}
+    for target, sizes in exact.items():
+        for size in sizes:
+            observation = recording(1, target, sli=size)
+            write(tmp_path / "first", f"{target}-{size}", observation, target)
+    write(tmp_path / "second", "case", recording(1, "nginx-proxy", sli=2.0), "nginx-proxy")
+    first, second = (read_recordings(tmp_path / name) for name in ("first", "second"))
+    row = repeat_table(first, second, SLI).iloc[0]
+    # By hand: the noise is the same in all, so that only the sizes differ.
+    level = (1 + row["change"]) / 2.0
+    near, far = (np.log(level * np.array(sizes)) for sizes in exact.values())
+    squares = ((near - near.mean()) ** 2).sum() + ((far - far.mean()) ** 2).sum()
+    t_of_3 = 5.8409  # 99.5 % quantile of Student's t, from a table
+    reach = t_of_3 * np.sqrt(squares / 3 * (1 + 1 / 2))
+    expected = np.exp([near.mean() - reach, near.mean() + reach]) - 1
+    assert row[["low", "high"]].tolist() == pytest.approx(expected.tolist(), rel=1e-3)
+    assert row["target"] == "nginx-proxy"
+    assert row["inside"]
+
+
+def test_a_target_that_the_first_recording_lacks_is_not_compared(tmp_path, capsys):
+    known, other, unknown = SERVICES
+    for number in range(8):
+        target = (known, other)[number % 2]
+        write(tmp_path / "first", f"case-{number}", recording(number, target), target)
+    write(tmp_path / "second", "known", recording(20, known), known)
+    write(tmp_path / "second", "unknown", recording(21, unknown, sli=9.0), unknown)
+    main(["validity", str(tmp_path / "second"), "--against", str(tmp_path / "first")])
+    printed = capsys.readouterr().out
+    assert re.search(r"\| known \| cpu \| nginx-proxy \| \+\d+% \| .* \| yes \|", printed)
+    assert re.search(r"\| unknown \| cpu \| ray-replicas-1 \| \+\d+% \| - \| - \|", printed)
+
+
+def test_too_few_cases_are_nothing_to_compare_with(sound, tmp_path, capsys):
+    few = tmp_path / "few"
+    write(few, "case", recording(1, SERVICES[0]), SERVICES[0])
+    assert main(["validity", str(sound), "--against", str(few)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"{few}: too few cases of control, cpu to compare" in printed.err
+    assert "expected the recording that has more cases" in printed.err

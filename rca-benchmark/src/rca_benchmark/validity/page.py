@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from rca_benchmark.errors import CaseError
 from rca_benchmark.validity.effects import (
     NEIGHBOUR_MEASURES,
     effect_table,
@@ -38,7 +39,8 @@ def validity_page(root: Path, against: Path | None = None) -> tuple[str, bool]:
         and effect sizes are the same.
 
     Raises:
-        CaseError: there is no case with a fault, or one cannot be read.
+        CaseError: there is no case with a fault, one cannot be read, or the other recording has
+            too few cases to compare with.
     """
     recordings = read_recordings(root)
     accepted = [recording for recording in recordings if not recording.reasons] or recordings
@@ -54,8 +56,13 @@ def validity_page(root: Path, against: Path | None = None) -> tuple[str, bool]:
         first = [recording for recording in read_recordings(against) if not recording.reasons]
         differences = schema_differences(first, accepted)
         repeats = repeat_table(first, accepted, accepted[0].observation.sli)
+        compared = repeats.dropna(subset=["low", "high"])
+        if compared.empty:
+            faults = ", ".join(sorted(set(repeats["fault"])))
+            text = f"{against}: too few cases of {faults} to compare {root} with"
+            raise CaseError(f"{text}; expected the recording that has more cases")
         lines += _repeats(differences, repeats)
-        sound = sound and not differences and bool(repeats["inside"].all())
+        sound = sound and not differences and bool(compared["inside"].all())
     return "\n".join(lines) + "\n", sound
 
 
@@ -163,23 +170,23 @@ def _repeats(differences: Sequence[str], repeats: pd.DataFrame) -> Iterator[str]
     yield f"Schema: {'differs in ' + ', '.join(differences) if differences else 'the same'}."
     yield ""
     yield (
-        "Change of the SLI in each case, and where one further case of that fault was to be "
-        f"expected ({CONFIDENCE:.0%} prediction interval)."
+        "Change of the SLI in each case, and where one further case of that fault at that target "
+        f"was to be expected ({CONFIDENCE:.0%} prediction interval; -: too few cases to say)."
     )
     yield ""
     yield from _markdown(
-        ["case", "fault", "SLI", "expected", "inside"],
+        ["case", "fault", "target", "SLI", "expected", "inside"],
         [
-            [
-                row.case,
-                row.fault,
-                _change(row.change),
-                f"{_change(row.low)} to {_change(row.high)}",
-                "yes" if row.inside else "no",
-            ]
+            [row.case, row.fault, row.target or "-", _change(row.change), *_expected(row)]
             for row in _rows(repeats)
         ],
     )
+
+
+def _expected(row: Any) -> tuple[str, str]:
+    if pd.isna(row.low):
+        return "-", "-"
+    return f"{_change(row.low)} to {_change(row.high)}", "yes" if row.inside else "no"
 
 
 def _markdown(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import math
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pandas as pd
 
 from rca_benchmark.validity.effects import moves
 from rca_benchmark.validity.leaks import PROPERTIES
@@ -13,10 +13,14 @@ from rca_benchmark.validity.leaks import PROPERTIES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
+
     from rca_benchmark.validity.recordings import Recording
 
 # Share of repeated cases that lie inside the spread if nothing has changed.
 CONFIDENCE: Final = 0.99
+# With fewer degrees of freedom the interval is so wide that nearly everything lies inside.
+FREEDOM: Final = 3
 
 
 def schema_differences(first: Sequence[Recording], second: Sequence[Recording]) -> list[str]:
@@ -33,35 +37,42 @@ def repeat_table(
 ) -> pd.DataFrame:
     """One row per case of the second recording: its SLI's change and where it was to be expected.
 
-    The spread of a fault is the prediction interval of one further case, at ``CONFIDENCE``, from
-    the first recording's cases of that fault: mean +- t s sqrt(1 + 1/n) of the logarithm of
-    during / before (Hahn & Meeker, Statistical Intervals, 2nd ed. 2017, section 4.7). With fewer
-    than two cases there is none.
+    The spread of a fault at a target is the prediction interval of one further case, at
+    ``CONFIDENCE``, from the first recording's cases: mean +- t s sqrt(1 + 1/n) of the logarithm of
+    during / before (Hahn & Meeker, Statistical Intervals, 2nd ed. 2017, section 4.7). Mean and n
+    are of the cases at that target; s, and the degrees of freedom of t, of the fault's cases at all
+    targets, each about the mean of its target. With fewer than ``FREEDOM`` degrees there is none.
 
     Returns:
-        ``case``, ``fault``, ``change``, ``low``, ``high`` (relative changes), ``inside``.
+        ``case``, ``fault``, ``target``, ``change``, ``low``, ``high`` (relative changes; low and
+        high null where there is no spread), ``inside``.
     """
     seen, repeated = (_sli_changes(recordings, sli) for recordings in (first, second))
-    rows = []
-    for row in repeated.to_dict("records"):
-        low, high = _spread(seen.loc[seen["fault"] == row["fault"], "change"])
-        inside = low <= row["change"] <= high
-        rows.append((row["case"], row["fault"], row["change"], low, high, inside))
-    return pd.DataFrame(rows, columns=["case", "fault", "change", "low", "high", "inside"])
+    spreads = [
+        _spread(seen[seen["fault"] == row["fault"]], row["target"])
+        for row in repeated.to_dict("records")
+    ]
+    repeated["low"], repeated["high"] = np.reshape(spreads, (-1, 2)).T
+    repeated["inside"] = repeated["change"].between(repeated["low"], repeated["high"])
+    return repeated.reset_index(drop=True)
 
 
 def _sli_changes(recordings: Sequence[Recording], sli: str | None) -> pd.DataFrame:
     table = moves(recordings)
-    return table.loc[table["indicator"] == sli, ["case", "fault", "change"]]
+    return table.loc[table["indicator"] == sli, ["case", "fault", "target", "change"]]
 
 
-def _spread(changes: pd.Series[Any]) -> tuple[float, float]:
+def _spread(cases: pd.DataFrame, target: str) -> tuple[float, float]:
     from scipy import stats
 
-    logs = np.log1p(changes.dropna().to_numpy(dtype=np.float64))
-    if logs.size < 2:
+    cases = cases.dropna(subset="change")
+    logs = cases["change"].map(math.log1p)
+    grouped = logs.groupby(cases["target"])
+    here = logs[cases["target"] == target]
+    freedom = len(logs) - grouped.ngroups
+    if here.empty or freedom < FREEDOM:
         return np.nan, np.nan
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, logs.size - 1) * logs.std(ddof=1)
-    reach *= np.sqrt(1 + 1 / logs.size)
-    low, high = np.expm1([logs.mean() - reach, logs.mean() + reach])
+    deviation = np.sqrt(((logs - grouped.transform("mean")) ** 2).sum() / freedom)
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * deviation * np.sqrt(1 + 1 / len(here))
+    low, high = np.expm1([here.mean() - reach, here.mean() + reach])
     return float(low), float(high)
