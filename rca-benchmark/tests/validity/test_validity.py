@@ -267,6 +267,13 @@ def test_a_target_that_the_first_recording_lacks_is_not_compared(tmp_path, capsy
     assert re.search(r"\| unknown \| cpu \| ray-replicas-1 \| \+\d+% \| - \| - \|", printed)
 
 
+def test_an_sli_that_fell_to_nothing_has_no_spread(tmp_path):
+    for number, sli in enumerate([0.0, 2.0, 2.0, 2.0, 2.0]):
+        write(tmp_path, f"case-{number}", recording(number, SERVICES[0], sli=sli), SERVICES[0])
+    recordings = read_recordings(tmp_path)
+    assert repeat_table(recordings, recordings, SLI)["low"].isna().all()
+
+
 def test_too_few_cases_are_nothing_to_compare_with(sound, tmp_path, capsys):
     few = tmp_path / "few"
     write(few, "case", recording(1, SERVICES[0]), SERVICES[0])

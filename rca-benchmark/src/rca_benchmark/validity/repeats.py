@@ -41,7 +41,8 @@ def repeat_table(
     ``CONFIDENCE``, from the first recording's cases: mean +- t s sqrt(1 + 1/n) of the logarithm of
     during / before (Hahn & Meeker, Statistical Intervals, 2nd ed. 2017, section 4.7). Mean and n
     are of the cases at that target; s, and the degrees of freedom of t, of the fault's cases at all
-    targets, each about the mean of its target. With fewer than ``FREEDOM`` degrees there is none.
+    targets, each about the mean of its target. With fewer than ``FREEDOM`` degrees there is none,
+    nor where an SLI fell to 0, which has no logarithm.
 
     Returns:
         ``case``, ``fault``, ``target``, ``change``, ``low``, ``high`` (relative changes; low and
@@ -66,6 +67,8 @@ def _spread(cases: pd.DataFrame, target: str) -> tuple[float, float]:
     from scipy import stats
 
     cases = cases.dropna(subset="change")
+    if (cases["change"] <= -1).any():
+        return np.nan, np.nan
     logs = cases["change"].map(math.log1p)
     grouped = logs.groupby(cases["target"])
     here = logs[cases["target"] == target]
